@@ -1,0 +1,136 @@
+"""What a service knows of the station it runs on, before anybody tells it anything.
+
+- The surroundings come from the environment that the supervisor made; a missing one is a refusal, not a default.
+- The site's anchor is read once and its digest goes into every manifest.
+- A station is an *appliance* only where the image says so on its read-only root; anything else is *development*.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from appliance.errors import ProoflineError
+
+_IMAGE = Path("/usr/lib/proofline/image.json")
+_ID = re.compile(r"[a-z0-9][a-z0-9.-]{0,62}")
+_MAX_FILE = 1024 * 1024
+
+
+class StationError(ProoflineError):
+    """The station does not know what it needs to know of itself."""
+
+
+class SurroundingsMissing(StationError):
+    code = "PL-STA-001"
+    operator = "The station was not started properly. Call the line engineer."
+    engineer = "The environment variable {name} is not set."
+    action = "Start the services through their units, not by hand."
+
+
+class SiteUnreadable(StationError):
+    code = "PL-STA-002"
+    operator = "The station is not set up for this site. Call the line engineer."
+    engineer = "{path}: {why}."
+    action = "Write the card again with this site's files."
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """Where a service finds the others' doors and its own files. See docs/contracts.md section 1."""
+
+    run: Path
+    site: Path
+    staged: Path
+    log: Path
+    state: Path
+    peers: Path
+
+    @classmethod
+    def from_environ(cls) -> Surroundings:
+        return cls(
+            run=_path("PROOFLINE_RUN"),
+            site=_path("PROOFLINE_SITE"),
+            staged=_path("PROOFLINE_STAGED"),
+            log=_path("PROOFLINE_LOG"),
+            state=_path("STATE_DIRECTORY"),
+            peers=_path("PROOFLINE_PEERS"),
+        )
+
+
+@dataclass(frozen=True)
+class Site:
+    """Who this station is and whom it trusts. `anchor` is the SHA-256 of the pinned root, in hex."""
+
+    station: str
+    site: str
+    root: bytes
+    anchor: str
+
+
+@dataclass(frozen=True)
+class StationFacts:
+    """kind: "development" or "appliance"; image: what the image says of itself; boot_id: 32 hex digits."""
+
+    kind: str
+    image: dict[str, object] | None
+    boot_id: str
+
+
+def load_site(directory: Path) -> Site:
+    """The site's files as they were written with the card; SiteUnreadable where they are not as they should be."""
+    root = _read(directory / "root.json")
+    about = _parse(directory / "station.json")
+    station, site = about.get("station"), about.get("site")
+    if about.get("schema") != 1 or about.keys() != {"schema", "station", "site"}:
+        raise SiteUnreadable(path="station.json", why="not of schema 1")
+    for name in (station, site):
+        if not isinstance(name, str) or not _ID.fullmatch(name):
+            raise SiteUnreadable(path="station.json", why=f"not an id: {name!r}")
+    return Site(station=str(station), site=str(site), root=root, anchor=hashlib.sha256(root).hexdigest())
+
+
+def describe(image: Path = _IMAGE) -> StationFacts:
+    """What kind of station this is, and which boot."""
+    boot_id = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip().replace("-", "")
+    if not image.exists():
+        return StationFacts("development", None, boot_id)
+    return StationFacts("appliance", _parse(image), boot_id)
+
+
+def monotonic_ms() -> int:
+    """Milliseconds since boot, suspend included (CLOCK_BOOTTIME): comparable within one boot id."""
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000
+
+
+def _path(name: str) -> Path:
+    value = os.environ.get(name)
+    if not value:
+        raise SurroundingsMissing(name=name)
+    return Path(value)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            data = file.read(_MAX_FILE + 1)
+    except OSError as error:
+        raise SiteUnreadable(path=path.name, why=str(error)) from error
+    if len(data) > _MAX_FILE:
+        raise SiteUnreadable(path=path.name, why=f"more than {_MAX_FILE} bytes")
+    return data
+
+
+def _parse(path: Path) -> dict[str, object]:
+    try:
+        value = json.loads(_read(path))
+    except ValueError as error:
+        raise SiteUnreadable(path=path.name, why=str(error)) from error
+    if not isinstance(value, dict):
+        raise SiteUnreadable(path=path.name, why="not an object")
+    return value
