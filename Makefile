@@ -1,0 +1,37 @@
+# Everything a newcomer needs. Each of run, test and bench does its own set-up first; see requirements/setup.
+
+export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/sbin:/sbin
+python := .venv/bin/python
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test bench lint docs lock clean
+
+help: ## show this list
+	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+setup: ## install what is missing (Debian packages, .venv from the locks, the board's firmware)
+	@requirements/setup
+
+run: setup ## the story: boards provisioned, refused and verified; AUTO=1 presses the button for you
+	@$(python) -m hil.story $(if $(filter 1,$(AUTO)),--auto)
+
+test: setup ## every test, linters and type checker included; ARGS=... goes to pytest
+	@$(python) -m pytest -n 2 --dist loadfile $(ARGS)
+
+bench: setup ## the figures, one JSON object a line
+	@$(python) -m hil.bench
+
+lint: setup ## formatting, lint rules and types alone
+	@$(python) -m ruff format --check --diff .
+	@$(python) -m ruff check .
+	@$(python) -m mypy
+
+docs: setup ## write docs/errors.md anew from the error classes
+	@$(python) -m appliance.docgen docs/errors.md
+
+lock: ## write the Python locks anew; ARGS=--upgrade moves to newer versions
+	@requirements/lock $(ARGS)
+
+clean: ## remove what builds and runs left behind; .venv stays
+	rm -rf .build build dist out *.egg-info hil/*.egg-info hil/firmware/build
+	find appliance hil tests -name __pycache__ -prune -exec rm -rf {} +
