@@ -1,7 +1,8 @@
 """Writes `docs/errors.md` from the error classes: the page cannot say anything the program does not.
 
 - One table a room, rooms and codes in order; the same classes always give the same bytes.
-- Every `errors.py` of the package is read; a refusal defined elsewhere would be missing here, and a test forbids it.
+- Read are every room's `errors.py` and the modules that are no room; a refusal defined elsewhere would be missing
+  here, and a test forbids it.
 - Details of a particular refusal stand as `{name}` in the engineer's sentence, exactly as in the source.
 
 Run as `python -m appliance.docgen docs/errors.md`; without an argument the page goes to standard output.
@@ -45,8 +46,7 @@ def page(errors: Iterable[type[ProoflineError]]) -> str:
 def _error_modules() -> Iterator[str]:
     for found in pkgutil.iter_modules(appliance.__path__, "appliance."):
         if not found.ispkg:
-            if found.name == "appliance.errors":
-                yield found.name
+            yield found.name
             continue
         room = Path(appliance.__path__[0], found.name.rpartition(".")[2])
         for path in sorted(room.rglob("errors.py")):
