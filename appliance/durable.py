@@ -3,7 +3,11 @@
 - `write_atomic` replaces a file so that a reader, now or after a power cut, sees the old bytes or the new ones.
 - `Journal` is an append-only file of checksummed records: what `append` returned for is there after a power cut; a
   record that was being written when the power went is dropped whole.
-- A record that is damaged *before* the end of a journal is not a torn tail: it is refused by name, nothing is cut off.
+- A record that is damaged *after* it was made durable is not a torn tail: it is refused by name, nothing is cut off.
+  Each record says up to where the journal was durable when it was written, so that pages of one unsynced batch that
+  reached the disk in the wrong order are told from damage.
+- What a journal shows when it is opened is durable: a record that a killed process wrote and never synced is synced
+  before anybody relies on it.
 - Calls go to the `os` module by name at the moment of the call, so that a harness can watch and cut every one.
 
 Sources: ext4 and POSIX semantics as in "All File Systems Are Not Created Equal" (Pillai et al., OSDI 2014): a file's
@@ -23,8 +27,8 @@ from typing import Self
 
 from appliance.errors import ProoflineError
 
-_HEADER = struct.Struct("<4sII")
-_MAGIC = b"PLj1"
+_HEADER = struct.Struct("<4sIIQ")
+_MAGIC = b"PLj2"
 MAX_RECORD = 16 * 1024 * 1024
 
 
@@ -98,14 +102,14 @@ def write_atomic(path: Path, data: bytes, mode: int = 0o600) -> None:
 class Journal:
     """An append-only file of records, held by one process at a time.
 
-    A record on disk: magic, length and CRC-32 (little endian, 4 bytes each), then the bytes. After a write failed the
-    file is cut back to its last good end; where even that fails, every later append is refused.
+    A record on disk: magic, length and CRC-32 (little endian, 4 bytes each), how many bytes of the journal were durable
+    when it was written (8 bytes), then the bytes; the CRC covers the last two. After a write failed the file is cut
+    back to its last good end; where even that fails, every later append is refused.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.dropped_bytes = 0
-        fresh = not path.exists()
         try:
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         except OSError as error:
@@ -116,12 +120,13 @@ class Journal:
             os.close(self._descriptor)
             raise JournalInUse(path=path.name) from error
         try:
-            if fresh:
-                fsync_dir(path.parent)
             self.records, self._end = self._read()
+            os.fsync(self._descriptor)
+            fsync_dir(path.parent)  # whoever made the file may have been killed before it did this
         except BaseException:
             os.close(self._descriptor)
             raise
+        self._durable_end = self._end
         self._broken = False
 
     def append(self, record: bytes) -> None:
@@ -130,13 +135,14 @@ class Journal:
 
     def append_many(self, records: Iterable[bytes]) -> None:
         """Add records with one fsync; durable on return. After a power cut a prefix of them may be there."""
-        self.append_buffered(b"".join(frame(record) for record in records))
+        self.append_buffered(*records)
         self.sync()
 
-    def append_buffered(self, framed: bytes) -> None:
-        """Add framed bytes (see `frame`) without making them durable; `sync` does that."""
+    def append_buffered(self, *records: bytes) -> None:
+        """Add records with one write, without making them durable; `sync` does that."""
         if self._broken:
             raise StorageFailed(path=self.path.name, why="an earlier write could not be undone")
+        framed = b"".join([_frame(record, self._durable_end) for record in records])
         try:
             _write_all(self._descriptor, framed)
         except OSError as error:
@@ -146,20 +152,24 @@ class Journal:
     def sync(self) -> None:
         """Make all that was appended durable. A failed fsync is final: the kernel may have dropped the pages."""
         try:
+            end = self._end
             os.fdatasync(self._descriptor)
+            self._durable_end = end
         except OSError as error:
             self._broken = True
             raise StorageFailed(path=self.path.name, why=str(error)) from error
 
     def rewrite(self, records: Iterable[bytes]) -> None:
         """Replace the whole journal, atomically and durably."""
-        framed = b"".join(frame(record) for record in records)
+        framed = b""
+        for record in records:
+            framed += _frame(record, len(framed))  # the file gets its name after it became durable as a whole
         write_atomic(self.path, framed)
         descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         os.close(self._descriptor)
         self._descriptor = descriptor
-        self._end = len(framed)
+        self._end = self._durable_end = len(framed)
         self._broken = False
 
     def close(self) -> None:
@@ -175,15 +185,14 @@ class Journal:
         data = _read_all(self._descriptor)
         records: list[bytes] = []
         offset = 0
-        while (record := _record_at(data, offset)) is not None:
-            records.append(record)
-            offset += _HEADER.size + len(record)
+        while (found := _parse(data, offset)) is not None:
+            records.append(found[1])
+            offset += _HEADER.size + len(found[1])
         if offset < len(data):
-            if _has_record(data, offset + 1):
+            if _was_durable(data, offset):
                 raise JournalDamaged(path=self.path.name, offset=offset)
             self.dropped_bytes = len(data) - offset
             os.ftruncate(self._descriptor, offset)
-            os.fsync(self._descriptor)
         return records, offset
 
     def _cut_back(self, cause: OSError) -> None:
@@ -194,30 +203,36 @@ class Journal:
         raise StorageFailed(path=self.path.name, why=str(cause)) from cause
 
 
-def frame(record: bytes) -> bytes:
-    """A record as `append_buffered` takes it."""
+def _frame(record: bytes, durable_end: int) -> bytes:
     if len(record) > MAX_RECORD:
         raise RecordTooLarge(size=len(record), limit=MAX_RECORD)
-    return _HEADER.pack(_MAGIC, len(record), zlib.crc32(record)) + record
+    return _HEADER.pack(_MAGIC, len(record), _checksum(durable_end, record), durable_end) + record
 
 
-def _record_at(data: bytes, offset: int) -> bytes | None:
-    """The whole, undamaged record at an offset, or None."""
+def _checksum(durable_end: int, record: bytes) -> int:
+    return zlib.crc32(record, zlib.crc32(durable_end.to_bytes(8, "little")))
+
+
+def _parse(data: bytes, offset: int) -> tuple[int, bytes] | None:
+    """What the whole, undamaged record at an offset says was durable, and its bytes; or None."""
     if offset + _HEADER.size > len(data):
         return None
-    magic, length, checksum = _HEADER.unpack_from(data, offset)
+    magic, length, checksum, durable_end = _HEADER.unpack_from(data, offset)
     start = offset + _HEADER.size
     if magic != _MAGIC or length > MAX_RECORD or start + length > len(data):
         return None
     record = data[start : start + length]
-    return record if zlib.crc32(record) == checksum else None
+    return (durable_end, record) if _checksum(durable_end, record) == checksum else None
 
 
-def _has_record(data: bytes, offset: int) -> bool:
-    while (offset := data.find(_MAGIC, offset)) >= 0:
-        if _record_at(data, offset) is not None:
+def _was_durable(data: bytes, offset: int) -> bool:
+    """Whether a later record testifies that what stood at an offset had been made durable."""
+    at = offset + 1
+    while (at := data.find(_MAGIC, at)) >= 0:
+        found = _parse(data, at)
+        if found is not None and offset < found[0] <= at:
             return True
-        offset += 1
+        at += 1
     return False
 
 
