@@ -1,8 +1,8 @@
 """Writes `docs/errors.md` from the error classes: the page cannot say anything the program does not.
 
 - One table a room, rooms and codes in order; the same classes always give the same bytes.
-- Read are every room's `errors.py` and the modules that are no room; a refusal defined elsewhere would be missing
-  here, and a test forbids it.
+- Read are every room's `errors.py` (or `<topic>_errors.py`) and the modules that are no room; a refusal defined
+  elsewhere would be missing here, and a test forbids it.
 - Details of a particular refusal stand as `{name}` in the engineer's sentence, exactly as in the source.
 
 Run as `python -m appliance.docgen docs/errors.md`; without an argument the page goes to standard output.
@@ -49,7 +49,7 @@ def _error_modules() -> Iterator[str]:
             yield found.name
             continue
         room = Path(appliance.__path__[0], found.name.rpartition(".")[2])
-        for path in sorted(room.rglob("errors.py")):
+        for path in sorted(room.rglob("*errors.py")):
             yield ".".join((found.name, *path.relative_to(room).with_suffix("").parts))
 
 
@@ -61,7 +61,7 @@ def _coded(branch: type[ProoflineError]) -> Iterator[type[ProoflineError]]:
 
 
 def _section(module: str, errors: list[type[ProoflineError]]) -> str:
-    title = module.removeprefix("appliance.").removesuffix("errors").strip(".") or "every room"
+    title = module.removeprefix("appliance.").removesuffix("errors").strip("._") or "every room"
     lines = [f"## {title}", "", _row(_COLUMNS), _row("---" for _ in _COLUMNS)]
     lines.extend(
         _row((f"`{error.code}`", error.__qualname__, error.operator, error.engineer, error.action)) for error in errors

@@ -44,7 +44,7 @@ def test_the_wheel_is_the_package_and_nothing_else(wheel: Path) -> None:
     sources = {
         path.relative_to(ROOT).as_posix()
         for path in (ROOT / "appliance").rglob("*")
-        if path.is_file() and path.suffix in PACKAGED and "__pycache__" not in path.parts
+        if path.is_file() and path.suffix in PACKAGED and not {"__pycache__", "build"} & {*path.parts}
     }
     assert names == sources
     assert any(name.endswith(".varlink") for name in names)

@@ -18,7 +18,7 @@ FORBIDDEN = {
         r"|registry[.]npmjs|crates[.]io|proxy[.]golang)"
     ),
     "a path of somebody's machine": r"(?<![\w.$}/-])/(?:work|root|home|Users|tmp)/\w",
-    "an unfinished note: decide it or write it down as a decision": r"\b(?:TO(?:DO)|FIX(?:ME)|X{3})\b",
+    "an unfinished note: decide it or write it down as a decision": r"\b(?:TO(?:DO)|FIX(?:ME)|(?<!-)X{3}(?!-))\b",
     "a merge's leftover": r"(?m)^(?:<{7}|>{7}) ",
 }
 
