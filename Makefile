@@ -2,6 +2,8 @@
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/sbin:/sbin
 python := .venv/bin/python
+# services run as users of their own, who may not be able to enter the folder above this checkout
+reachably := $(python) -m hil.local_station.place $(python)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test bench lint docs lock clean
@@ -13,13 +15,13 @@ setup: ## install what is missing (Debian packages, .venv from the locks, the bo
 	@requirements/setup
 
 run: setup ## the story: boards provisioned, refused and verified; AUTO=1 presses the button for you
-	@$(python) -m hil.story $(if $(filter 1,$(AUTO)),--auto)
+	@$(reachably) -m hil.story $(if $(filter 1,$(AUTO)),--auto)
 
 test: setup ## every test, linters and type checker included; ARGS=... goes to pytest
-	@$(python) -m pytest -n 2 --dist loadfile $(ARGS)
+	@$(reachably) -m pytest -n 2 --dist loadfile $(ARGS)
 
 bench: setup ## the figures, one JSON object a line
-	@$(python) -m hil.bench
+	@$(reachably) -m hil.bench
 
 lint: setup ## formatting, lint rules and types alone
 	@$(python) -m ruff format --check --diff .
