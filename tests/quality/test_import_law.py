@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.quality.without_reach import REACHED
+
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "appliance"
 
@@ -162,3 +164,29 @@ def test_a_library_with_reach_has_its_owners(library: str) -> None:
 def test_the_product_does_not_know_the_bench() -> None:
     for _, path in sources():
         assert not any(within(name, {"hil", "tests"}) for name in imports_of(path)), path
+
+
+def exit_code_without_reach(statements: str) -> int:
+    script = f"from tests.quality.without_reach import forbid_reach; forbid_reach()\n{statements}"
+    return subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, check=False).returncode
+
+
+@pytest.mark.parametrize("room", OURS)
+def test_importing_a_pure_room_reaches_for_nothing(room: str) -> None:
+    imports = "\n".join(f"import {name}" for name in modules_of(room))
+    assert exit_code_without_reach(imports) == 0
+
+
+@pytest.mark.parametrize(
+    "reach",
+    [
+        "import socket; socket.socket()",
+        "import socket; socket.getaddrinfo('localhost', 80)",
+        "import subprocess; subprocess.Popen(['true'])",
+        "import os; os.posix_spawn('/bin/true', ['true'], {})",
+        "import os; os.fork()",
+        "import ctypes; ctypes.CDLL('libc.so.6')",
+    ],
+)
+def test_a_reach_is_noticed(reach: str) -> None:
+    assert exit_code_without_reach(reach) == REACHED
