@@ -19,7 +19,7 @@ Size = Literal["small", "full"]
 Format = Literal["elf", "hex", "bin"]
 
 
-def image_path(version: Version = "1.0.0", size: Size = "small", format: Format = "elf") -> Path:
+def image_path(version: Version = "1.0.0", size: Size = "small", kind: Format = "elf") -> Path:
     """The built firmware file; `full` is exactly 512 KiB of flash, `small` under 1 KiB.
 
     Raises `subprocess.CalledProcessError` when the compiler refuses.
@@ -28,4 +28,4 @@ def image_path(version: Version = "1.0.0", size: Size = "small", format: Format 
     with (BUILD / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         subprocess.run(["make", "--silent", "-C", str(SOURCES)], check=True)
-    return BUILD / f"proofline-demo-{version}-{size}.{format}"
+    return BUILD / f"proofline-demo-{version}-{size}.{kind}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import shutil
 import subprocess
 from pathlib import Path
@@ -54,7 +55,7 @@ def test_full_image_is_512_kib_and_every_sector_differs_between_versions() -> No
     old, new = (image_path(version, "full", "bin").read_bytes() for version in ("1.0.0", "1.1.0"))
     assert len(old) == len(new) == 512 * 1024
     boundaries = [0, 0x4000, 0x8000, 0xC000, 0x10000, 0x20000, 0x40000, 0x60000, 0x80000]
-    for start, end in zip(boundaries, boundaries[1:], strict=False):
+    for start, end in itertools.pairwise(boundaries):
         assert old[start:end] != new[start:end]
     assert all(old[page : page + 1024].strip(b"\xff") for page in range(0, len(old), 1024))
 
