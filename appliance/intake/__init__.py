@@ -1,0 +1,1 @@
+"""The one way in: verifies a carrier as a whole and stages what it accepted."""

@@ -1,0 +1,79 @@
+"""The staged generation as a service sees it: verified by the service itself, from its own pinned root.
+
+    staged = StagedSite(surroundings.staged, site.root)
+    trust = staged.current()                 # SiteTrust; verified again only when the generation has changed
+
+- Staging is a cache, not a trusted party: nothing read from it is believed before `SiteTrust` has verified it.
+- Within one process the versions never go back, whatever the directory says.
+- A generation is immutable. When intake flips `current` during a reading, the reading starts again.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from pathlib import Path
+from typing import Final
+
+from appliance.verify.site import Directory, SiteTrust
+from appliance.verify.site_errors import NothingStaged, SiteError, StagedUnreadable, StagedWentBack
+
+GENERATION: Final = re.compile(r"gen-([1-9][0-9]{0,8})", re.ASCII)
+
+
+def current_generation(staged: Path) -> int | None:
+    """The number of the generation that `current` names, None before the first one."""
+    try:
+        name = os.readlink(staged / "current")  # noqa: PTH115 -- a str, as it was written
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise StagedUnreadable(path=str(staged), why=str(error)) from None
+    found = GENERATION.fullmatch(name)
+    if found is None:
+        raise StagedUnreadable(path=str(staged), why=f"current names {name!r}, which is no generation")
+    return int(found[1])
+
+
+class StagedSite:
+    """The newest generation, verified and cached. Thread-safe."""
+
+    def __init__(self, staged: Path, pinned_root: bytes) -> None:
+        self._staged = staged
+        self._pinned_root = pinned_root
+        self._lock = threading.Lock()
+        self._generation: int | None = None
+        self._trust: SiteTrust | None = None
+
+    @property
+    def generation(self) -> int | None:
+        """The generation that `current()` last verified."""
+        return self._generation
+
+    def current(self) -> SiteTrust:
+        """The verified site, or a `PL-SIT` refusal: NothingStaged before the first import."""
+        with self._lock:
+            while True:
+                generation = current_generation(self._staged)
+                if generation is None:
+                    raise NothingStaged(path=str(self._staged))
+                if self._trust is not None and generation == self._generation:
+                    return self._trust
+                try:
+                    trust = SiteTrust.verify(Directory(self._staged / f"gen-{generation}"), self._pinned_root)
+                except SiteError:
+                    if current_generation(self._staged) != generation:
+                        continue  # replaced, and perhaps cleaned away, while it was being read
+                    raise
+                self._check_forward(trust, generation)
+                self._generation, self._trust = generation, trust
+                return trust
+
+    def _check_forward(self, trust: SiteTrust, generation: int) -> None:
+        if self._trust is None:
+            return
+        before, now = self._trust.versions.as_record(), trust.versions.as_record()
+        for role, version in now.items():
+            if version < before[role]:
+                raise StagedWentBack(path=f"gen-{generation}", role=role, found=version, expected=before[role])
