@@ -1,0 +1,5 @@
+"""`python -m appliance.clock`: the clock service."""
+
+from appliance.clock.service import main
+
+main()
