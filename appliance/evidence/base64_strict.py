@@ -11,14 +11,15 @@ from base64 import b64encode
 from binascii import Error, a2b_base64
 
 
-def decode(text: str) -> bytes | None:
+def decode(text: str | bytes) -> bytes | None:
     """The bytes that `text` spells, or None where it is not their one spelling."""
     try:
         value = a2b_base64(text, strict_mode=True)
     except (Error, ValueError):
         return None
     # strict_mode lets non-zero trailing bits through: two spellings of one value.
-    return value if b64encode(value[-(len(value) % 3 or 3) :]).decode() == text[-4:] else None
+    last = b64encode(value[-(len(value) % 3 or 3) :])
+    return value if text[-4:] == (last if isinstance(text, bytes) else last.decode()) else None
 
 
 def encode(value: bytes) -> str:

@@ -15,9 +15,7 @@ class EvidenceError(ProoflineError):
 
     operator = "This evidence is damaged or was altered. Put the unit aside."
     engineer = "{where}: {why}"
-    action = (
-        "Fetch the evidence again from the station's log; if it is the same there, keep it and report it."
-    )
+    action = "Fetch the evidence again from the station's log; if it is the same there, keep it and report it."
 
 
 class JsonTooLarge(EvidenceError):
@@ -58,9 +56,7 @@ class JsonSurrogate(EvidenceError):
 class JsonNotEncodable(EvidenceError):
     code = "PL-EVD-008"
     operator = "The station could not write its evidence. Call the line engineer."
-    engineer = (
-        "{where} is a {kind}: canonical JSON holds objects, lists, text, integers, true, false and null"
-    )
+    engineer = "{where} is a {kind}: canonical JSON holds objects, lists, text, integers, true, false and null"
 
 
 class JsonNotCanonical(EvidenceError):
@@ -231,6 +227,91 @@ class ProofIndexMalformed(EvidenceError):
 class ProofHashMalformed(EvidenceError):
     code = "PL-EVD-064"
     engineer = "proof's hash line {line} is not the base64 of 32 bytes"
+
+
+class StatementTypeWrong(EvidenceError):
+    code = "PL-EVD-070"
+    engineer = "this is not an in-toto Statement v1: its _type is {found}"
+
+
+class PredicateTypeWrong(EvidenceError):
+    code = "PL-EVD-071"
+    engineer = "statement's predicate type is {found}; {expected} was asked for"
+
+
+class FieldMissing(EvidenceError):
+    code = "PL-EVD-072"
+    engineer = "{where} is missing"
+
+
+class FieldUnknown(EvidenceError):
+    code = "PL-EVD-073"
+    engineer = "{where} is not a field of this document"
+
+
+class FieldTypeWrong(EvidenceError):
+    code = "PL-EVD-074"
+    engineer = "{where} is a {found}; {expected} belongs there"
+
+
+class FieldOutOfRange(EvidenceError):
+    code = "PL-EVD-075"
+    engineer = "{where}: {found} is not within {low} to {high}"
+
+
+class FieldFormWrong(EvidenceError):
+    code = "PL-EVD-076"
+    engineer = "{where}: {found} is not {expected}"
+
+
+class SubjectWrong(EvidenceError):
+    code = "PL-EVD-077"
+    engineer = "subject {at} does not name what the predicate describes: {why}"
+
+
+class VerdictContradicted(EvidenceError):
+    code = "PL-EVD-078"
+    engineer = "the verdict is {verdict}, but {why}"
+
+
+class ClockIntervalReversed(EvidenceError):
+    code = "PL-EVD-079"
+    engineer = "the clock interval ends ({latest}) before it begins ({earliest})"
+
+
+class SequenceContradicted(EvidenceError):
+    code = "PL-EVD-080"
+    engineer = "event {sequence} of the device, but {why}"
+
+
+class LabelContradicted(EvidenceError):
+    code = "PL-EVD-081"
+    engineer = "label: {why}"
+
+
+class StationContradicted(EvidenceError):
+    code = "PL-EVD-082"
+    engineer = "a station of kind {kind} {why}"
+
+
+class RefusalChainBroken(EvidenceError):
+    code = "PL-EVD-083"
+    engineer = "refusal journal, record {n}: {why}"
+
+
+class RangesOutOfOrder(EvidenceError):
+    code = "PL-EVD-084"
+    engineer = "{where}: ranges overlap or are not in address order"
+
+
+class ApprovalsNotDistinct(EvidenceError):
+    code = "PL-EVD-085"
+    engineer = "one {what} appears in two approvals of the release"
+
+
+class OrderContradicted(EvidenceError):
+    code = "PL-EVD-086"
+    engineer = "order and release: {why}"
 
 
 class LogFileMissing(EvidenceError):

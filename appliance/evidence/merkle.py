@@ -168,9 +168,7 @@ def check_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes], 
         raise InclusionProofFalse(index=index, size=size)
 
 
-def check_consistency(
-    old_size: int, old_root: bytes, new_size: int, new_root: bytes, proof: Sequence[bytes]
-) -> None:
+def check_consistency(old_size: int, old_root: bytes, new_size: int, new_root: bytes, proof: Sequence[bytes]) -> None:
     """RFC 9162 2.1.4.2: the new tree begins with the old one, or a `PL-EVD-021` to `-025` refusal."""
     _check_growth(old_size, new_size)
     for name, one in (("old root", old_root), ("new root", new_root)):

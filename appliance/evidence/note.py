@@ -87,11 +87,7 @@ def decode_verifier_key(text: str) -> tuple[str, int, bytes]:
     name, identity, encoded = parts
     _check_name(name)
     material = base64_strict.decode(encoded)
-    if (
-        not material
-        or material[0] not in (ED25519, ECDSA)
-        or (material[0] == ED25519 and len(material) != 33)
-    ):
+    if not material or material[0] not in (ED25519, ECDSA) or (material[0] == ED25519 and len(material) != 33):
         raise VerifierKeyMalformed(why="its key is neither Ed25519 (0x01) nor ECDSA (0x02)")
     if identity != key_id(name, material[0], material[1:]).hex():
         raise VerifierKeyMalformed(why=f"its id is not {identity[:16]!r}")
@@ -121,9 +117,7 @@ def parse(document: bytes) -> Note:
 
 def encode(note: Note) -> bytes:
     """The note as bytes; refuses what `parse` would."""
-    lines = [
-        f"{_PREFIX}{one.name} {base64_strict.encode(one.key_id + one.signature)}\n" for one in note.signatures
-    ]
+    lines = [f"{_PREFIX}{one.name} {base64_strict.encode(one.key_id + one.signature)}\n" for one in note.signatures]
     document = f"{note.text}\n{''.join(lines)}".encode()
     if parse(document) != note:
         raise NoteMalformed(why="the text does not end with a newline, or a name or signature is out of form")
@@ -143,9 +137,7 @@ def verify(note: Note, verifiers: Sequence[Verifier]) -> tuple[NoteSignature, ..
             raise NoteSignatureFalse(name=one.name, key_id=one.key_id.hex())
         held.append(one)
     if not held:
-        raise NoteUnsignedByKnownKey(
-            name=", ".join(sorted({one.name for one in verifiers})) or "any known key"
-        )
+        raise NoteUnsignedByKnownKey(name=", ".join(sorted({one.name for one in verifiers})) or "any known key")
     return tuple(held)
 
 
@@ -157,9 +149,7 @@ def _signature(line: str, at: int) -> NoteSignature:
         raise NoteSignatureLineMalformed(line=at, why="the key name is empty or holds a space or a plus")
     blob = base64_strict.decode(encoded)
     if blob is None or len(blob) < 5:
-        raise NoteSignatureLineMalformed(
-            line=at, why="the signature is not strict base64 of five bytes or more"
-        )
+        raise NoteSignatureLineMalformed(line=at, why="the signature is not strict base64 of five bytes or more")
     return NoteSignature(name, blob[:4], blob[4:])
 
 

@@ -68,13 +68,8 @@ _scan = json.JSONDecoder(
 ).decode
 
 
-def decode(
-    document: bytes, *, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH, canonical: bool = False
-) -> Json:
-    """The value of `document`, or a `PL-EVD-001` to `-009` refusal.
-
-    `canonical` also refuses every spelling but the one that `encode` gives.
-    """
+def decode(document: bytes, *, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH) -> Json:
+    """The value of `document`, or a `PL-EVD-001` to `-007` refusal."""
     if len(document) > max_bytes:
         raise JsonTooLarge(size=len(document), limit=max_bytes)
     try:
@@ -94,7 +89,13 @@ def decode(
         raise JsonSurrogate
     if text.count("{") + text.count("[") > max_depth:
         _check_depth(value, max_depth)
-    if canonical and _write(value) != text:
+    return value
+
+
+def decode_canonical(document: bytes, *, max_bytes: int = MAX_BYTES) -> Json:
+    """The value of a `document` that is spelled as `encode` spells it, or a `PL-EVD-001` to `-009` refusal."""
+    value = decode(document, max_bytes=max_bytes)
+    if encode(value) != document:
         raise JsonNotCanonical
     return value
 

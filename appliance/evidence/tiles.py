@@ -92,9 +92,7 @@ def tile_at(level: int, index: int, size: int) -> Tile:
     """The tile at (`level`, `index`) as a tree of `size` entries has it, or a refusal."""
     width = min((size >> (8 * max(level, 0))) - index * WIDTH, WIDTH)
     if width < 1:
-        raise TilePathMalformed(
-            path=Tile(level, index).path, why=f"a tree of {size} entries has no such tile"
-        )
+        raise TilePathMalformed(path=Tile(level, index).path, why=f"a tree of {size} entries has no such tile")
     return Tile(level, index, width)
 
 
