@@ -183,11 +183,7 @@ class Journal:
 
     def _read(self) -> tuple[list[bytes], int]:
         data = _read_all(self._descriptor)
-        records: list[bytes] = []
-        offset = 0
-        while (found := _parse(data, offset)) is not None:
-            records.append(found[1])
-            offset += _HEADER.size + len(found[1])
+        records, offset = _records(data)
         if offset < len(data):
             if _was_durable(data, offset):
                 raise JournalDamaged(path=self.path.name, offset=offset)
@@ -201,6 +197,22 @@ class Journal:
         except OSError:
             self._broken = True
         raise StorageFailed(path=self.path.name, why=str(cause)) from cause
+
+
+def read_journal(path: Path) -> list[bytes]:
+    """The records of a journal that nobody writes to any more; a torn tail is damage here: JournalDamaged."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            data = _read_all(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise StorageFailed(path=path.name, why=str(error)) from error
+    records, end = _records(data)
+    if end < len(data):
+        raise JournalDamaged(path=path.name, offset=end)
+    return records
 
 
 def _frame(record: bytes, durable_end: int) -> bytes:
@@ -223,6 +235,16 @@ def _parse(data: bytes, offset: int) -> tuple[int, bytes] | None:
         return None
     record = data[start : start + length]
     return (durable_end, record) if _checksum(durable_end, record) == checksum else None
+
+
+def _records(data: bytes) -> tuple[list[bytes], int]:
+    """The good records from the start, and where they end."""
+    records: list[bytes] = []
+    offset = 0
+    while (found := _parse(data, offset)) is not None:
+        records.append(found[1])
+        offset += _HEADER.size + len(found[1])
+    return records, offset
 
 
 def _was_durable(data: bytes, offset: int) -> bool:
