@@ -1,0 +1,1 @@
+"""The only holder of keys: it composes what it signs, and signs nothing that it is handed."""
