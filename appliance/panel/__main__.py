@@ -8,12 +8,13 @@ import threading
 from collections.abc import Callable
 
 from appliance import durable, station
+from appliance.intake.staged import StagedSite
 from appliance.ipc import Client, serve
 from appliance.panel import config, scanner
 from appliance.panel.pins import Pins
 from appliance.panel.press import PressBook
 from appliance.panel.service import ACCESS, Panel
-from appliance.panel.staged import StagedSite
+from appliance.panel.staged import PanelSite
 
 _CALL_TIMEOUT_S = 5.0
 
@@ -23,10 +24,12 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
     settings = config.load()
     here = station.Surroundings.from_environ()
+    site = station.load_site(here.site)
     clients = {role: Client.for_role(role, timeout_s=_CALL_TIMEOUT_S) for role in ("recorder", "signer", "clock")}
     with durable.Journal(here.state / "presses.journal") as journal:
         book = PressBook(journal, station.describe().boot_id, station.monotonic_ms)
-        panel = Panel(settings, book, StagedSite(station.load_site(here.site), here.staged), **clients)
+        source = PanelSite(StagedSite(here.staged, site.root), site.station)
+        panel = Panel(settings, book, source, **clients)
         pins = Pins(settings, panel.on_press)
         panel.lamps = pins
 

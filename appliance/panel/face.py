@@ -60,15 +60,18 @@ class View:
 
 
 _FAMILIES = {
+    "PL-REC-03": "gate_release",
+    "PL-REC-050": "not_enrolled",
     "PL-CLK": "gate_clock",
-    "PL-CUS": "gate_signer",
+    "PL-HSM": "gate_signer",
     "PL-SGN": "gate_signer",
+    "PL-SGN-010": "not_enrolled",
+    "PL-SGN-011": "not_enrolled",
+    "PL-SGN-02": "gate_clock",
+    "PL-SGN-023": "gate_release",
+    "PL-SGN-04": "gate_release",
     "PL-SIT": "gate_release",
-    "PL-REL": "gate_release",
     "PL-ITK": "gate_release",
-    "PL-INT": "gate_release",
-    "PL-STG": "gate_release",
-    "PL-VRF": "gate_release",
     "PL-REC": "gate_log",
     "PL-EVD": "gate_log",
     "PL-DUR": "gate_log",
@@ -80,10 +83,8 @@ def family(closed: Closed) -> str:
     """The pattern of a closed gate."""
     if closed.service:
         return _SERVICES.get(closed.service, "fault")
-    return _BY_CODE.get(closed.code) or _FAMILIES.get(closed.code[:6], "fault")
-
-
-_BY_CODE: dict[str, str] = {}
+    known = [prefix for prefix in _FAMILIES if closed.code.startswith(prefix)]
+    return _FAMILIES[max(known, key=len)] if known else "fault"
 
 
 def choose(view: View) -> tuple[Pattern, str]:

@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -34,6 +35,7 @@ from appliance.verify.site_documents import Operator, Order, Roster
 from appliance.verify.site_times import Interval, format_time
 
 MAX_SCAN = 128
+_LABEL = re.compile(r"[ !#-\[\]-~]{1,64}")
 PROVISION = "provision"
 _ROLE_OF_EVENT = {PROVISION: "operator"}
 _ROLE_OF_OTHER_EVENTS = "rework"
@@ -127,6 +129,8 @@ def scanned(session: Session, site: Site, text: str, *, time: Time, now_ms: int,
         return Heard(Session(), "Signed out.")
     if text in site.orders:
         return _order(session, site, text)
+    if not _LABEL.fullmatch(text):
+        raise ScanUnreadable(limit=64, why="no manifest could hold this label")
     return Heard(replace(session, label=text), f"Label {text}.")
 
 

@@ -1,40 +1,35 @@
-"""The staged site as the panel sees it: verified here, from the pinned root, again for every generation."""
+"""The staged site as the panel sees it: what `SiteTrust` verified, cut down to people, orders and events."""
 
 from __future__ import annotations
 
-import threading
-from pathlib import Path
-
-from appliance import station
+from appliance.intake.staged import StagedSite
 from appliance.panel.session import Site
-from appliance.verify.site import Directory, SiteTrust
+from appliance.verify.site import SiteTrust
 
 
-class StagedSite:
-    """Verifies `staged/current` once per generation (each is immutable) and keeps the answer."""
+class PanelSite:
+    """The current generation for the panel; made once per generation."""
 
-    def __init__(self, site: station.Site, staged: Path) -> None:
-        self._site = site
-        self._current = staged / "current"
-        self._lock = threading.Lock()
-        self._known: tuple[Path, Site] | None = None
+    def __init__(self, staged: StagedSite, station: str) -> None:
+        self._staged = staged
+        self._station = station
+        self._known: tuple[SiteTrust, Site] | None = None
 
     def site(self) -> Site:
-        """What the current generation says to the panel, or the refusal that verifying it ended in."""
-        with self._lock:
-            generation = self._current.resolve()
-            if self._known is None or self._known[0] != generation:
-                trust = SiteTrust.verify(Directory(generation), self._site.root)
-                self._known = generation, _view(trust, self._site.station)
-            return self._known[1]
+        """What the current generation says, or the refusal that verifying it ended in."""
+        trust = self._staged.current()
+        known = self._known
+        if known is None or known[0] is not trust:
+            known = self._known = trust, _view(trust, self._station)
+        return known[1]
 
 
-def _view(trust: SiteTrust, name: str) -> Site:
+def _view(trust: SiteTrust, station: str) -> Site:
     orders = {order: trust.order(order) for order in trust.names("orders")}
     return Site(
-        station=name,
+        station=station,
         roster=trust.roster(),
         orders=orders,
         events={sku: trust.profile(sku).events for sku in {order.sku for order in orders.values()}},
-        session_ms=trust.settings(name).panel_session_s * 1000,
+        session_ms=trust.settings(station).panel_session_s * 1000,
     )

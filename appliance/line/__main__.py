@@ -1,0 +1,59 @@
+"""`python -m appliance.line`: the line service."""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+from appliance import durable, station
+from appliance.intake.staged import StagedSite
+from appliance.ipc import Client, serve
+from appliance.line.bench import target_bench
+from appliance.line.journal import UnitJournal
+from appliance.line.peers import Peers
+from appliance.line.plan import Plan, plan_for
+from appliance.line.pulse import Pulse
+from appliance.line.service import ACCESS, Line
+from appliance.line.unit import Shop
+
+_CALL_TIMEOUT_S = 15.0
+_LETTING_GO_S = 3.0
+
+
+def main() -> None:
+    """Run until SIGTERM; ends with a failure at the first defect."""
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
+    here = station.Surroundings.from_environ()
+    site = station.load_site(here.site)
+    staged = StagedSite(here.staged, site.root)
+    stop, ended = threading.Event(), threading.Event()
+    signer, recorder, panel = (
+        Client.for_role(role, timeout_s=_CALL_TIMEOUT_S) for role in ("signer", "recorder", "panel")
+    )
+    pulse = Pulse(panel)
+
+    def planner(order: str, event: str) -> Plan:
+        return plan_for(staged.current(), site.station, order, event)
+
+    with durable.Journal(here.state / "units.journal") as journal:
+        peers = Peers(signer, recorder, panel, stop)
+        line = Line(Shop(peers, UnitJournal(journal), pulse, target_bench, planner))
+        beat = threading.Thread(target=pulse.run, args=(stop,), daemon=True)
+        beat.start()
+
+        def work(_stopping: threading.Event) -> None:
+            try:
+                line.run(stop)
+            finally:
+                ended.set()
+
+        def let_go() -> None:
+            """The board is let go in order if that is quick; what is unfinished is in the journal either way."""
+            stop.set()
+            ended.wait(_LETTING_GO_S)
+
+        serve("line", line, ACCESS, daemon=work, healthy=lambda: pulse.alive() and beat.is_alive(), on_stop=let_go)
+
+
+if __name__ == "__main__":
+    main()
