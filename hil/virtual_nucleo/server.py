@@ -1,0 +1,159 @@
+"""The bench as a process: ``python -m hil.virtual_nucleo.server --socket P --control C --drawer D``.
+
+* The probe door (``--socket``) takes one client at a time, greets with the bench's name (``!`` in front while the
+  probe is taken), and answers requests (``requests.py``). A client that vanishes frees the probe.
+* The control door (``--control``) is a person's hands: one JSON object a line in, one out
+  (``{"ok": true, ...}`` or ``{"ok": false, "code": ..., "error": ...}``); ``control.py`` lists the verbs.
+* ``--mode`` and ``--gid`` set the probe door's permissions; the control door is always the owner's alone.
+* One thread: an access at one door is complete before the other is looked at, so runs repeat.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import selectors
+import socket
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hil.virtual_nucleo import control, requests
+from hil.virtual_nucleo.bench import Bench
+from hil.virtual_nucleo.faults import DoorError
+from hil.virtual_nucleo.link import MAX_FRAME
+
+_MAX_LINE = 1 << 16
+
+
+@dataclass
+class _Client:
+    connection: socket.socket
+    handle: Callable[[_Client], None]
+    received: bytearray = field(default_factory=bytearray)
+    holds_probe: bool = False
+
+
+class Server:
+    """Serves *bench* at both doors until told to stop."""
+
+    def __init__(self, bench: Bench, *, name: str, probe_door: Path, control_door: Path) -> None:
+        self._bench = bench
+        self._name = name
+        self._selector = selectors.DefaultSelector()
+        self._doors = [probe_door, control_door]
+        self._stopping = False
+        self._probe_taken = False
+        self._listen(probe_door, self._accept_probe)
+        self._listen(control_door, self._accept_control)
+        control_door.chmod(0o600)
+
+    def _listen(self, path: Path, accept: Callable[[socket.socket], None]) -> None:
+        path.unlink(missing_ok=True)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        listener.bind(os.fspath(path))
+        listener.listen(8)
+        self._selector.register(listener, selectors.EVENT_READ, lambda: accept(listener))
+
+    def serve(self) -> None:
+        """Serve until the control door says stop."""
+        while not self._stopping:
+            for key, _ in self._selector.select():
+                key.data()
+        for key in list(self._selector.get_map().values()):
+            assert isinstance(key.fileobj, socket.socket)
+            key.fileobj.close()
+        for door in self._doors:
+            door.unlink(missing_ok=True)
+        if self._bench.occupied:
+            self._bench.remove()
+
+    # -- doors -------------------------------------------------------------------------------------------------
+
+    def _accept_probe(self, listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        greeting = self._name.encode()
+        client = _Client(connection, self._probe_input)
+        with contextlib.suppress(OSError):
+            if self._probe_taken:
+                greeting = b"!" + greeting
+                connection.sendall(struct.pack("<I", len(greeting)) + greeting)
+                connection.close()
+                return
+            connection.sendall(struct.pack("<I", len(greeting)) + greeting)
+            self._probe_taken = client.holds_probe = True
+            self._admit(client)
+
+    def _accept_control(self, listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        self._admit(_Client(connection, self._control_input))
+
+    def _admit(self, client: _Client) -> None:
+        self._selector.register(client.connection, selectors.EVENT_READ, lambda: self._ready(client))
+
+    def _ready(self, client: _Client) -> None:
+        try:
+            part = client.connection.recv(1 << 18)
+            if not part:
+                raise DoorError("closed")
+            client.received += part
+            client.handle(client)
+        except (OSError, DoorError):
+            self._selector.unregister(client.connection)
+            client.connection.close()
+            if client.holds_probe:
+                self._probe_taken = False
+                self._bench.port.reset_pin(False)  # a probe without a host lets NRST go
+
+    def _probe_input(self, client: _Client) -> None:
+        received = client.received
+        while len(received) >= 4:
+            (length,) = struct.unpack_from("<I", received)
+            if length > MAX_FRAME:
+                raise DoorError(f"frame of {length} bytes")
+            if len(received) < 4 + length:
+                return
+            request = bytes(received[4 : 4 + length])
+            del received[: 4 + length]
+            reply = requests.execute(self._bench.port, request)
+            client.connection.sendall(struct.pack("<I", len(reply)) + reply)
+
+    def _control_input(self, client: _Client) -> None:
+        received = client.received
+        while (end := received.find(b"\n")) >= 0:
+            line = bytes(received[:end])
+            del received[: end + 1]
+            reply, stop = control.answer(self._bench, line)
+            self._stopping = self._stopping or stop
+            client.connection.sendall(reply + b"\n")
+        if len(received) > _MAX_LINE:
+            raise DoorError("line too long")
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(prog="python -m hil.virtual_nucleo.server", description=__doc__)
+    parser.add_argument("--socket", type=Path, required=True, help="probe door")
+    parser.add_argument("--control", type=Path, required=True, help="control door")
+    parser.add_argument("--drawer", type=Path, required=True, help="directory that keeps the boards")
+    parser.add_argument("--name", default="bench", help="the probe's unique id for pyOCD")
+    parser.add_argument("--mode", type=lambda text: int(text, 8), default=0o600, help="probe door's mode, octal")
+    parser.add_argument("--gid", type=int, help="probe door's group")
+    parser.add_argument("--insert", metavar="UID", help="a board to begin with")
+    arguments = parser.parse_args()
+    bench = Bench(arguments.drawer)
+    os.umask(0o077)
+    server = Server(bench, name=arguments.name, probe_door=arguments.socket, control_door=arguments.control)
+    if arguments.gid is not None:
+        os.chown(arguments.socket, -1, arguments.gid)
+    arguments.socket.chmod(arguments.mode)
+    if arguments.insert:
+        bench.insert(arguments.insert)
+    print("bench ready", flush=True)
+    server.serve()
+
+
+if __name__ == "__main__":
+    main()
