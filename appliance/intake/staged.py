@@ -44,6 +44,7 @@ class StagedSite:
         self._pinned_root = pinned_root
         self._lock = threading.Lock()
         self._generation: int | None = None
+        self._identity: tuple[int, ...] = ()
         self._trust: SiteTrust | None = None
 
     @property
@@ -58,16 +59,18 @@ class StagedSite:
                 generation = current_generation(self._staged)
                 if generation is None:
                     raise NothingStaged(path=str(self._staged))
-                if self._trust is not None and generation == self._generation:
+                folder = self._staged / f"gen-{generation}"
+                identity = _identity(folder)
+                if self._trust is not None and identity == self._identity:
                     return self._trust
                 try:
-                    trust = SiteTrust.verify(Directory(self._staged / f"gen-{generation}"), self._pinned_root)
+                    trust = SiteTrust.verify(Directory(folder), self._pinned_root)
                 except SiteError:
                     if current_generation(self._staged) != generation:
                         continue  # replaced, and perhaps cleaned away, while it was being read
                     raise
                 self._check_forward(trust, generation)
-                self._generation, self._trust = generation, trust
+                self._generation, self._identity, self._trust = generation, identity, trust
                 return trust
 
     def _check_forward(self, trust: SiteTrust, generation: int) -> None:
@@ -77,3 +80,12 @@ class StagedSite:
         for role, version in now.items():
             if version < before[role]:
                 raise StagedWentBack(path=f"gen-{generation}", role=role, found=version, expected=before[role])
+
+
+def _identity(folder: Path) -> tuple[int, ...]:
+    """What tells a generation from another one that was given its number after the folder had been emptied."""
+    try:
+        status = folder.stat()
+    except OSError:
+        return ()  # the verification that follows says what is wrong
+    return (status.st_dev, status.st_ino, status.st_ctime_ns)

@@ -16,29 +16,18 @@ import errno
 import os
 import re
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 from tuf.api.metadata import TargetFile
 
 from appliance.verify.site_approvals import Approval
+from appliance.verify.site_catalogue import Catalogue, Target
 from appliance.verify.site_chain import Chain, Source, Versions, verify_chain
-from appliance.verify.site_documents import (
-    Order,
-    Profile,
-    Release,
-    Roster,
-    Settings,
-    parse_order,
-    parse_profile,
-    parse_release,
-    parse_roster,
-    parse_settings,
-)
 from appliance.verify.site_errors import (
     DigestWrong,
     FileMissing,
@@ -51,35 +40,19 @@ from appliance.verify.site_errors import (
     TargetUnknown,
 )
 from appliance.verify.site_fields import MAX_DOCUMENT, SKU
-from appliance.verify.site_stations import Stations, parse_stations
 from appliance.verify.site_times import Interval
 
 __all__ = ["Directory", "Expiry", "Interval", "SiteTrust", "Target", "Versions"]
 
 MAX_TARGETS: Final = 8_192
 MAX_FIRMWARE: Final = 1 << 26
-_NAME = SKU.pattern
+_NAME: Final = SKU.pattern
 _KINDS: Final = (
     (re.compile(rf"products/{_NAME}\.json|orders/{_NAME}\.json|settings/{_NAME}\.json", re.ASCII), MAX_DOCUMENT),
     (re.compile(rf"releases/{_NAME}/{_NAME}\.json|roster\.json|stations\.json", re.ASCII), MAX_DOCUMENT),
     (re.compile(rf"firmware/{_NAME}/{_NAME}/{_NAME}", re.ASCII), MAX_FIRMWARE),
 )
 _HEX = re.compile(r"[0-9a-f]{64}", re.ASCII)
-_T = TypeVar("_T")
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """An approved file: `path` is its name in targets, `file` its place in the repository."""
-
-    path: str
-    length: int
-    sha256: str
-
-    @property
-    def file(self) -> str:
-        folder, _, name = self.path.rpartition("/")
-        return f"targets/{folder}/{self.sha256}.{name}" if folder else f"targets/{self.sha256}.{name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,10 +101,11 @@ class Directory:
         return content
 
 
-class SiteTrust:
+class SiteTrust(Catalogue):
     """A verified repository. Make one with `verify`; it is immutable and safe to share between threads."""
 
     def __init__(self, source: Source, chain: Chain) -> None:
+        super().__init__(_targets(chain))
         self._source = source
         self.anchor: Final = chain.anchor
         """`sha256:` of the pinned root's bytes."""
@@ -140,8 +114,6 @@ class SiteTrust:
         self.digest: Final = chain.digest
         """`sha256:` of the canonical signed part of the targets metadata: what was approved."""
         self.expires: Final[Mapping[str, datetime]] = chain.expires
-        self.targets: Final[Mapping[str, Target]] = _targets(chain)
-        self._parsed: dict[str, object] = {}
 
     @classmethod
     def verify(cls, source: Source, pinned_root: bytes) -> SiteTrust:
@@ -171,35 +143,6 @@ class SiteTrust:
         if sha256(content).hexdigest() != target.sha256:
             raise DigestWrong(path=target.file)
         return content
-
-    def profile(self, sku: str) -> Profile:
-        return self._document(f"products/{sku}.json", parse_profile)
-
-    def release(self, sku: str, version: str) -> Release:
-        return self._document(f"releases/{sku}/{version}.json", parse_release)
-
-    def order(self, order: str) -> Order:
-        return self._document(f"orders/{order}.json", parse_order)
-
-    def roster(self) -> Roster:
-        return self._document("roster.json", parse_roster)
-
-    def stations(self) -> Stations:
-        return self._document("stations.json", parse_stations)
-
-    def settings(self, station: str) -> Settings:
-        return self._document(f"settings/{station}.json", parse_settings)
-
-    def names(self, folder: str) -> tuple[str, ...]:
-        """Ids in `products`, `orders` or `settings` (`<sku>/<version>` in `releases`), sorted."""
-        prefix = folder + "/"
-        return tuple(sorted(path[len(prefix) : -5] for path in self.targets if path.startswith(prefix)))
-
-    def _document(self, path: str, parse: Callable[[bytes, str], _T]) -> _T:
-        # Two threads may both parse the same bytes; they come to equal results.
-        if path not in self._parsed:
-            self._parsed[path] = parse(self.read(path), path)
-        return self._parsed[path]  # type: ignore[return-value]  # one path, one parser, one type
 
 
 def _targets(chain: Chain) -> dict[str, Target]:
