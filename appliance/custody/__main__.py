@@ -1,0 +1,5 @@
+"""`python -m appliance.custody`: the signer service."""
+
+from appliance.custody.service import main
+
+main()

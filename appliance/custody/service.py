@@ -1,0 +1,49 @@
+"""The signer service: `python -m appliance.custody`."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+
+from appliance import durable, station
+from appliance.custody import token_config
+from appliance.custody.custodian import Custodian
+from appliance.custody.errors import TokenConfigWrong
+from appliance.custody.ledger import Ledger
+from appliance.custody.signer import ACCESS, Signer
+from appliance.custody.token import Token
+from appliance.intake.staged import StagedSite
+from appliance.ipc import Client, serve
+
+_CALL_TIMEOUT_S = 10.0
+
+
+def main(token_type: type[Token] = Token) -> None:
+    """Serve `signer` with the token that PROOFLINE_TOKEN_CONFIG's file names."""
+    logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
+    surroundings = station.Surroundings.from_environ()
+    site = station.load_site(surroundings.site)
+    custodian = Custodian(lambda: token_type.open(_config()))
+    signer = Signer(
+        custodian=custodian,
+        ledger=Ledger(durable.Journal(surroundings.state / "signer.journal")),
+        staged=StagedSite(surroundings.staged, site.root),
+        site=site,
+        facts=station.describe(),
+        panel=_client(surroundings, "panel"),
+        recorder=_client(surroundings, "recorder"),
+        clock=_client(surroundings, "clock"),
+    )
+    serve("signer", signer, ACCESS, healthy=custodian.healthy, daemon=custodian.watch)
+
+
+def _client(surroundings: station.Surroundings, role: str) -> Client:
+    return Client(role, surroundings.run / f"{role}.sock", timeout_s=_CALL_TIMEOUT_S)
+
+
+def _config() -> token_config.TokenConfig:
+    try:
+        return token_config.parse(Path(os.environ.get("PROOFLINE_TOKEN_CONFIG", "")).read_bytes())
+    except OSError as error:
+        raise TokenConfigWrong(field="PROOFLINE_TOKEN_CONFIG", why=str(error)) from None
