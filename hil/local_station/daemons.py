@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import pwd
-import shutil
 import socket
 import subprocess
 import sys
@@ -20,7 +19,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from hil.local_station import ntp_server
-from hil.local_station.place import CHECKOUT
+from hil.local_station.place import CHECKOUT, PROGRAMS
 
 _SAMPLE_MAX_AGE_S = 8
 
@@ -34,7 +33,7 @@ class Daemon:
         self.process = subprocess.Popen(
             command,
             cwd=CHECKOUT,
-            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **environment},
+            env={**os.environ, "PATH": PROGRAMS, "PYTHONDONTWRITEBYTECODE": "1", **environment},
             stdin=subprocess.DEVNULL,
             stdout=self._output,
             stderr=subprocess.STDOUT,
@@ -107,14 +106,13 @@ class Time:
             ],
         )
         self._server.wait_for(self._control.exists)
-        chronyd = shutil.which("chronyd") or "/usr/sbin/chronyd"
         configuration = directory / "chronyd.conf"
         configuration.write_text(
             f"server 127.0.0.1 port {served} iburst minpoll -2 maxpoll 0\n"
             f"port 0\ncmdport {commanded}\nbindcmdaddress 127.0.0.1\n"
             f"pidfile {directory / 'chronyd.pid'}\nuser {_user_name()}\n"
         )
-        self._chronyd = Daemon(directory, "chronyd", [chronyd, "-x", "-d", "-f", os.fspath(configuration)])
+        self._chronyd = Daemon(directory, "chronyd", ["chronyd", "-x", "-d", "-f", os.fspath(configuration)])
         self.config = directory / "clock.json"
         chronyc = ["-h", "127.0.0.1", "-p", str(commanded)]
         sample = {"host": "127.0.0.1", "port": served, "max_age_s": _SAMPLE_MAX_AGE_S}

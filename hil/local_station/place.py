@@ -17,6 +17,8 @@ import tempfile
 from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parents[2]
+PROGRAMS = os.pathsep.join((os.fspath(Path(sys.executable).parent), os.environ.get("PATH", ""), "/usr/sbin", "/sbin"))
+"""PATH for whatever a bench starts: set-up puts chronyd and chronyc beside the interpreter."""
 
 
 def reachable(path: Path) -> bool:

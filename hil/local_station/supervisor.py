@@ -23,6 +23,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from hil.local_station.place import PROGRAMS
+
 ROLES = ("clock", "signer", "recorder", "line", "panel", "intake", "export", "usbgate", "health")
 _FIRST_UID = 64200
 _WATCHDOG_US = 20_000_000
@@ -181,7 +183,7 @@ class _Service:
     def _spawn(self) -> None:
         role = self.unit.role
         environment = {
-            "PATH": os.environ["PATH"],
+            "PATH": PROGRAMS,
             "LANG": "C.UTF-8",
             "PYTHONDONTWRITEBYTECODE": "1",
             **self._supervisor.common,

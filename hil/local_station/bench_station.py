@@ -1,0 +1,384 @@
+"""A whole station on one machine: the product's services, real parts around them, and a person's hands.
+
+    with LocalStation.make(folder, units=...) as station:
+        station.sign_in("NIGHT-OLA"); station.choose("WO-1")
+        outcome = station.press_with(board_uid)
+
+- The services are the product's, unchanged, each under its own uid where we are root (see `supervisor`).
+- Around them: a SoftHSM token, a real chronyd with a time server that can lie, a virtual NUCLEO-F412ZG on the fixture,
+  a release desk with three approvers. Nothing of it is a mock; the button and the lamps are gpiozero's mock pins.
+- Every verb here is something that a person could do at a bench: insert, scan, press, look, pull the plug.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from appliance import durable
+from appliance.evidence import base64_strict, strict_json
+from appliance.ipc import Client
+from appliance.release.draft import NewStationKey
+from hil.local_station.daemons import Daemon, Lines, Time
+from hil.local_station.place import CHECKOUT
+from hil.local_station.supervisor import Supervisor, Unit, separate_users, uid_of
+from hil.release_desk import MODULE, PIN, DemoSite, make_token, write_softhsm_conf
+
+STATION = "bench-01"
+SITE = "demo"
+ORIGIN = "proofline.demo/bench-01"
+SKU = "FW-GATE"
+VERSION = "1.0.0"
+OPERATOR_BADGE = "BADGE-7F21-OLA"
+LEAD_BADGE = "BADGE-0C55-MIR"
+FIRMWARE = CHECKOUT / "hil" / "firmware" / "build"
+PINS = {"button": 17, "red": 5, "blue": 6, "green": 13, "buzzer": 19}
+SERVICES = {
+    "clock": "appliance.clock",
+    "intake": "appliance.intake",
+    "panel": "hil.local_station.mock_panel",
+    "recorder": "appliance.recorder",
+    "signer": "appliance.custody",
+    "line": "appliance.line",
+}
+_BUSY = frozenset({"running", "starting"})
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one press: the recorder's word, and what the person saw."""
+
+    press: str
+    verdict: str | None
+    code: str | None
+    index: int | None
+    label: str | None
+    journalled: bool
+    pattern: str
+    text: str
+
+
+@dataclass(frozen=True)
+class WorkOrder:
+    """A work order of the site that `LocalStation.make` sets up."""
+
+    order: str
+    quantity: int
+    version: str = VERSION
+
+
+class LocalStation:
+    """Everything below one folder; see the module's text. `site` is the release desk with its people."""
+
+    def __init__(self, folder: Path, *, wrap: Mapping[str, Sequence[str]] | None = None) -> None:
+        """Start the station that `make` prepared in `folder`. `wrap`: role -> other command to run for it."""
+        self.folder = folder
+        self.evidence = folder / "evidence"
+        self.carrier = folder / "stick"
+        self._wrap = dict(wrap or {})
+        self.time = Time(folder / "time")
+        self.hands = Lines(folder / "hands" / "panel.sock")
+        self.fixture = Lines(folder / "bench" / "control.sock")
+        self._bench = self._start_bench()
+        common = {
+            "PYTHONPATH": os.fspath(CHECKOUT),
+            "PROOFLINE_SITE": os.fspath(folder / "site"),
+            "PROOFLINE_STAGED": os.fspath(folder / "staged"),
+            "PROOFLINE_LOG": os.fspath(folder / "evidence" / "log"),
+        }
+        self.supervisor = Supervisor(folder / "services", common)
+        for role in SERVICES:
+            self.start(role)
+
+    @classmethod
+    def make(
+        cls,
+        folder: Path,
+        orders: Sequence[WorkOrder],
+        *,
+        firmware: Path | None = None,
+        settings: Mapping[str, int] | None = None,
+        wrap: Mapping[str, Sequence[str]] | None = None,
+        say: Callable[[str], None] = lambda _text: None,
+    ) -> LocalStation:
+        """Set a site and a station up in an empty folder, bring the first release in, and wait until it can sign."""
+        prepare(folder, orders, firmware=firmware, settings=settings, say=say)
+        say("starting the station's services, each under its own user")
+        station = cls(folder, wrap=wrap)
+        try:
+            station.bring_in()
+            station.wait_open()
+        except BaseException:
+            station.close()
+            raise
+        return station
+
+    def start(self, role: str) -> None:
+        """Start a service, or start it again."""
+        environment = {
+            "clock": {"PROOFLINE_CLOCK_CONFIG": os.fspath(self.time.config)},
+            "signer": {
+                "PROOFLINE_TOKEN_CONFIG": os.fspath(self.folder / "token" / "token.json"),
+                "SOFTHSM2_CONF": os.fspath(self.folder / "token" / "softhsm2.conf"),
+            },
+            "panel": {
+                "PROOFLINE_PANEL_CONFIG": os.fspath(self.folder / "hands" / "panel.json"),
+                "PROOFLINE_PANEL_HANDS": os.fspath(self.folder / "hands" / "panel.sock"),
+            },
+            "line": {"PROOFLINE_BENCH": os.fspath(self.folder / "bench" / "probe.sock")},
+        }.get(role, {})
+        command = self._wrap.get(role, [sys.executable, "-m", SERVICES[role]])
+        self.supervisor.start(Unit(role, command, environment))
+
+    def stop(self, role: str) -> None:
+        self.supervisor.stop(role)
+
+    def client(self, role: str) -> Client:
+        """Speak to a service as the technician."""
+        return Client(role, self.supervisor.run / f"{role}.sock")
+
+    def bring_in(self) -> dict[str, Any]:
+        """Carry what the desk has published to the station and have it imported."""
+        shutil.rmtree(self.carrier, ignore_errors=True)
+        DemoSite(self.folder / "office").desk.export(self.carrier)
+        with self.client("intake") as intake:
+            return intake.call("Import", carrier=os.fspath(self.carrier))
+
+    def wait_open(self, *, timeout_s: float = 60.0) -> None:
+        """Wait until the panel shows no closed gate and no fault."""
+        self.wait_pattern(
+            lambda pattern: not pattern.startswith("gate_") and pattern not in {"fault", "starting"}, timeout_s
+        )
+
+    def wait_pattern(self, wanted: Callable[[str], bool], timeout_s: float = 60.0) -> dict[str, Any]:
+        """Wait until the lamps show something; what a person then sees."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            seen = self.look()
+            if wanted(seen["pattern"]):
+                return seen
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"the panel still shows {seen}")
+            time.sleep(0.05)
+
+    def look(self) -> dict[str, Any]:
+        """What a person in front of the station sees."""
+        with self.client("panel") as panel:
+            return panel.call("Describe")
+
+    def scan(self, text: str, heard: Callable[[dict[str, Any]], bool]) -> None:
+        """Hold a code before the scanner until the panel shows that it was heard."""
+        self.hands.ask(do="scan", text=text)
+        deadline = time.monotonic() + 20
+        while not heard(seen := self.look()):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{text}: the panel shows {seen}")
+            time.sleep(0.02)
+
+    def sign_in(self, badge: str = OPERATOR_BADGE) -> None:
+        self.scan(badge, lambda seen: seen["operator"] is not None)
+
+    def choose(self, order: str) -> None:
+        self.scan(f"ORDER:{order}", lambda seen: seen["order"] == order)
+
+    def acknowledge(self, badge: str = LEAD_BADGE) -> None:
+        """A lead holds the badge before a stopped line."""
+        self.scan(badge, lambda seen: not seen["stopped"])
+
+    def insert(self, uid: str) -> None:
+        """Put a board on the fixture; whatever lay there is taken off."""
+        self.fixture.ask(do="insert", uid=uid)
+
+    def press(self) -> None:
+        """Press the button, without waiting for anything."""
+        self.hands.ask(do="press", hold_ms=120)
+
+    def press_and_wait(self, *, timeout_s: float = 120.0, watch: Callable[[str], None] = lambda _line: None) -> Outcome:
+        """Press, wait until the unit's end is shown, and say what came of it. `watch` gets each new line of text."""
+        before = self.presses()
+        self.press()
+        return self.wait_outcome(before, timeout_s=timeout_s, watch=watch)
+
+    def wait_outcome(
+        self, before: int, *, timeout_s: float = 120.0, watch: Callable[[str], None] = lambda _line: None
+    ) -> Outcome:
+        """Wait for the end of the press after the first `before` ones."""
+        deadline = time.monotonic() + timeout_s
+        shown = ""
+        while True:
+            seen = self.look()
+            if seen["text"] != shown:
+                shown = str(seen["text"])
+                watch(shown)
+            if seen["presses"] > before and seen["pattern"] not in _BUSY:
+                break
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"the panel still shows {seen}; line: {self.supervisor.journal('line')[-1500:]}")
+            time.sleep(0.02)
+        return self.outcome(self.last_press(), seen)
+
+    def outcome(self, press: str, seen: Mapping[str, Any]) -> Outcome:
+        with Client("recorder", self.supervisor.run / "recorder.sock") as recorder:
+            told = recorder.call("PressOutcome", press=press)
+        return Outcome(
+            press=press,
+            verdict=told["verdict"],
+            code=told["code"],
+            index=told["index"],
+            label=told["label"],
+            journalled=told["journalled"],
+            pattern=seen["pattern"],
+            text=seen["text"],
+        )
+
+    def presses(self) -> int:
+        return int(self.look()["presses"])
+
+    def last_press(self) -> str:
+        """The id of the newest press in the panel's journal."""
+        return newest_press(self.supervisor.state("panel"))
+
+    def close(self) -> None:
+        self.supervisor.close()
+        self._bench.close()
+        self.time.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def _start_bench(self) -> Daemon:
+        place = self.folder / "bench"
+        place.mkdir(exist_ok=True)
+        group = ["--gid", str(uid_of("line"))] if separate_users() else []
+        doors = ["--socket", os.fspath(place / "probe.sock"), "--control", os.fspath(place / "control.sock")]
+        boards = ["--drawer", os.fspath(place / "drawer"), "--name", "fixture-1", "--mode", "0660", *group]
+        bench = Daemon(place, "bench", [sys.executable, "-m", "hil.virtual_nucleo.server", *doors, *boards])
+        bench.wait_for((place / "control.sock").exists)
+        return bench
+
+
+def newest_press(state: Path) -> str:
+    """The id of the newest press record in a panel's state directory."""
+    records = [strict_json.decode(record) for record in durable.read_journal(state / "presses.journal")]
+    presses = [record["record"]["press"] for record in records if isinstance(record, dict) and record["at"] == "press"]
+    return str(presses[-1])
+
+
+def prepare(
+    folder: Path,
+    orders: Sequence[WorkOrder],
+    *,
+    firmware: Path | None = None,
+    settings: Mapping[str, int] | None = None,
+    say: Callable[[str], None] = lambda _text: None,
+) -> DemoSite:
+    """The site, its first release, the station's token and site directory: everything before the first start."""
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o755)
+    for name, role in (("staged", "intake"), ("evidence", None), ("evidence/log", "recorder"), ("hands", "panel")):
+        path = folder / name
+        path.mkdir()
+        path.chmod(0o755)
+        if role and separate_users():
+            os.chown(path, uid_of(role), uid_of(role))
+    say("the site's root ceremony: three approvers with tokens of their own, two must agree")
+    site = DemoSite(folder / "office", site=SITE)
+    say("the station's token makes its keys; they never leave it")
+    keys = _enrol_token(folder / "token")
+    now = datetime.now(UTC)
+    since, until = now - timedelta(days=1), now + timedelta(days=365)
+    with site.edit() as draft:
+        draft.set_profile(SKU, part="stm32f412xg", swclk_hz=4_000_000, prefix="FW")
+        path = firmware or FIRMWARE / f"proofline-demo-{VERSION}-small.hex"
+        draft.add_firmware(
+            SKU,
+            VERSION,
+            path.read_bytes(),
+            name=path.name,
+            format=path.suffix[1:],
+            built_at=now - timedelta(hours=1),
+            build_id=f"demo-{VERSION}",
+            ticket="CHG-1042",
+        )
+        for order in orders:
+            draft.add_order(
+                order.order,
+                sku=SKU,
+                version=order.version,
+                quantity=order.quantity,
+                stations=[STATION],
+                ticket="CHG-1043",
+                opens=since,
+                closes=now + timedelta(days=30),
+            )
+        draft.set_operator("ola", name="Ola", badge=OPERATOR_BADGE, roles=["operator"], since=since, until=until)
+        draft.set_operator(
+            "mir", name="Mir", badge=LEAD_BADGE, roles=["operator", "lead", "rework"], since=since, until=until
+        )
+        draft.set_station(STATION, site=SITE, origin=ORIGIN, products=[SKU], keys=_listed(keys, since, until))
+        wanted = {"max_width_ms": 2000, "max_unexported_entries": 100_000, "session_s": 28_800, **(settings or {})}
+        draft.set_settings(STATION, probe="vnucleo:fixture-1", **wanted)
+    say("two approvers sign the release, each alone, with a ticket; the desk promotes it")
+    site.approve_and_promote("CHG-1042")
+    place = folder / "site"
+    place.mkdir()
+    (place / "root.json").write_bytes(site.desk.pinned_root)
+    (place / "station.json").write_text(json.dumps({"schema": 1, "station": STATION, "site": SITE}))
+    panel = {"schema": 1, "pins": PINS, "scanner": os.fspath(folder / "hands" / "scanner")}
+    (folder / "hands" / "panel.json").write_text(json.dumps(panel))
+    return site
+
+
+def _enrol_token(place: Path) -> list[dict[str, str]]:
+    """A token of the station's own and its keys, made by the signer's user; their public halves."""
+    place.mkdir()
+    conf = write_softhsm_conf(place)
+    make_token(conf, STATION)
+    (place / "pin").write_text(PIN)
+    config = {
+        "schema": 1,
+        "module": MODULE,
+        "token": {"label": STATION},
+        "pin_file": os.fspath(place / "pin"),
+        "keys": {"manifest": {"label": "manifest"}, "checkpoint": {"label": "checkpoint"}},
+    }
+    (place / "token.json").write_text(json.dumps(config))
+    made = subprocess.run(
+        [sys.executable, "-m", "appliance.custody.provision", os.fspath(place / "token.json")],
+        env={**os.environ, "SOFTHSM2_CONF": os.fspath(conf)},
+        cwd=CHECKOUT,
+        check=True,
+        capture_output=True,
+    )
+    if separate_users():
+        for path in (place, *place.rglob("*")):
+            os.chown(path, uid_of("signer"), uid_of("signer"))
+    place.chmod(0o700)
+    keys: list[dict[str, str]] = json.loads(made.stdout)
+    return keys
+
+
+def _listed(keys: Sequence[Mapping[str, str]], since: datetime, until: datetime) -> list[NewStationKey]:
+    return [
+        NewStationKey(
+            purpose=key["purpose"],
+            algorithm=key["algorithm"],
+            public=base64_strict.decode(key["public"]) or b"",
+            since=since,
+            until=until,
+        )
+        for key in keys
+    ]
