@@ -112,7 +112,7 @@ def _children(values: list[Json]) -> list[Json]:
 
 def _check_depth(value: Json, max_depth: int) -> None:
     level = [value]
-    for _ in range(max_depth + 1):
+    for _ in range(max_depth):
         level = [child for child in _children(level) if type(child) is dict or type(child) is list]
         if not level:
             return
@@ -152,7 +152,7 @@ def _plain(value: Json, where: str, depth: int) -> Json:
         if not -_INTEGER_LIMIT <= value < _INTEGER_LIMIT:
             raise JsonNumberRefused(number=hex(value)[:40])
         return value
-    if depth > MAX_DEPTH:
+    if depth >= MAX_DEPTH:
         raise JsonTooDeep(limit=MAX_DEPTH)
     if isinstance(value, Mapping):
         for key in value:

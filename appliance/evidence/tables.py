@@ -32,8 +32,8 @@ _ADDRESS = integer(0, 10**10 - 1)  # that a range ends inside 32 bits is a rule 
 _LENGTH = integer(1, 10**10 - 1)
 _VERSION = integer(1, 10**9 - 1)
 _NAME = text(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}", "a name of letters, digits, '.', '_', '+', '-'")
-_WORD = text(r"[!#-\[\]-~]{1,64}", "1 to 64 printable ASCII characters without space, quote or backslash")
 _SHORT = text(r"[ !#-\[\]-~]{1,64}", "1 to 64 printable ASCII characters without quote or backslash")
+_LONG = text(r"[ !#-\[\]-~]{1,200}", "1 to 200 printable ASCII characters without quote or backslash")
 _SENTENCE = prose(1000)
 _INSTANT = text(
     r"20[0-9]{2}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])"
@@ -74,7 +74,7 @@ _RELEASE = record(
     version=_NAME,
     digest=_SHA256,
     metadata=record(root=_VERSION, timestamp=_VERSION, snapshot=_VERSION, targets=_VERSION),
-    approvals=listing(record(person=_NAME, key=_SHA256, ticket=_WORD), 0, 16),
+    approvals=listing(record(person=_NAME, key=_SHA256, ticket=_SHORT), 0, 16),
 )
 _SPANS = listing(record(start=_ADDRESS, length=_LENGTH), 0, 64)
 _MEASUREMENT = record(
@@ -90,13 +90,13 @@ _STATION = record(
     image=null_or(record(version=_NAME, verity=_SHA256, slot=one_of("A", "B"))),
     anchor=_SHA256,
     boot_id=_PRESS,
-    probe=null_or(record(kind=_SHORT, id=_SHORT)),
+    probe=null_or(record(kind=_SHORT, id=_LONG)),
 )
 _CLOCK = record(
     status=one_of("Synchronized", "FreeRunning"),
     earliest=_INSTANT,
     latest=_INSTANT,
-    sources=listing(_SHORT, 0, 16),
+    sources=listing(_LONG, 0, 16),
 )
 _KEYS = listing(
     record(
@@ -114,7 +114,7 @@ _MANIFEST = record(
     event=_EVENT,
     device=null_or(_DEVICE),
     label=record(mode=one_of("derived", "preprinted"), text=null_or(_SHORT), scanned=null_or(_SHORT)),
-    order=null_or(record(id=_NAME, sku=_NAME, quantity=integer(1, 10**9 - 1), ticket=_WORD)),
+    order=null_or(record(id=_NAME, sku=_NAME, quantity=integer(1, 10**9 - 1), ticket=_SHORT)),
     release=null_or(_RELEASE),
     measurement=null_or(_MEASUREMENT),
     identity=nothing(),
@@ -189,4 +189,5 @@ def _statement(kind: str, predicate: Check) -> Check:
 MANIFEST_STATEMENT = Table(_statement(MANIFEST_TYPE, _MANIFEST), "statement", MAX_BYTES)
 REFUSALS_STATEMENT = Table(_statement(REFUSALS_TYPE, _REFUSALS), "statement", MAX_BYTES)
 RESERVATION_DOCUMENT = Table(_RESERVATION, "reservation", MAX_BYTES)
+MEASUREMENT_DOCUMENT = Table(_MEASUREMENT, "measurement", MAX_BYTES)
 PRESS_DOCUMENT = Table(_PRESS_RECORD, "press", MAX_BYTES)
