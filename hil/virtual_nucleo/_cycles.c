@@ -32,7 +32,7 @@ struct slot {
 struct meter {
 	uint64_t cycles;
 	uint64_t limit;
-	uint64_t blocks;
+	uint64_t address; /* of the block being executed */
 	void *engine;
 	int (*stop)(void *engine);
 	uint32_t generation;
@@ -137,7 +137,7 @@ void meter_block(void *engine, uint64_t address64, uint32_t size, void *user)
 		slot->cost = cost;
 	}
 	meter->cycles += slot->cost;
-	meter->blocks++;
+	meter->address = address;
 	if (meter->cycles >= meter->limit)
 		meter->stop(meter->engine);
 }

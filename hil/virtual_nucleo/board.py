@@ -75,7 +75,7 @@ class Board:
 
     def close(self) -> None:
         """The board goes back into the drawer: what its file holds is on disk."""
-        self.array.main.flush()
+        self.array.flush()
 
     # -- eyes --------------------------------------------------------------------------------------------------
 

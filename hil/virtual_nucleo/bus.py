@@ -55,7 +55,8 @@ class Bus:
         self.write_sram: Callable[[int, bytes], None] = self._write_sram
         self.system_control: scs.SystemControl | None = None
         self.memory_mode: Callable[[], int] = lambda: 0
-        self._slots: dict[int, tuple[Device, int]] = {}
+        self.devices: dict[int, tuple[Device, int]] = {}
+        """Register blocks by their KiB number, with their base."""
         self._ppb: dict[int, Device] = {}
 
     def attach(self, device: Device, base: int, size: int = 0x400) -> None:
@@ -64,7 +65,7 @@ class Bus:
             self._ppb[base] = device
             return
         for slot in range(base, base + size, 0x400):
-            self._slots[slot >> 10] = (device, base)
+            self.devices[slot >> 10] = (device, base)
 
     def _write_sram(self, offset: int, data: bytes) -> None:
         self.sram[offset : offset + len(data)] = data
@@ -156,7 +157,7 @@ class Bus:
         return self._read_word(address & ~3) >> 8 * (address & 3) & _LANES[size]
 
     def _read_word(self, address: int) -> int:
-        slot = self._slots.get(address >> 10)
+        slot = self.devices.get(address >> 10)
         if slot is not None:
             return slot[0].read32(address - slot[1])
         if 0x42000000 <= address < 0x44000000:
@@ -170,7 +171,7 @@ class Bus:
     def _write_register(self, address: int, size: int, value: int, *, from_core: bool) -> None:
         lane = 8 * (address & 3)
         word, mask, shifted = address & ~3, _LANES[size] << lane, value << lane
-        slot = self._slots.get(address >> 10)
+        slot = self.devices.get(address >> 10)
         if slot is not None:
             slot[0].write32(word - slot[1], shifted, mask)
         elif 0x42000000 <= address < 0x44000000:

@@ -29,7 +29,7 @@ class _Meter(ctypes.Structure):
     _fields_ = (
         ("cycles", ctypes.c_uint64),
         ("limit", ctypes.c_uint64),
-        ("blocks", ctypes.c_uint64),
+        ("address", ctypes.c_uint64),
         ("engine", ctypes.c_void_p),
         ("stop", ctypes.c_void_p),
         ("generation", ctypes.c_uint32),
@@ -98,6 +98,11 @@ class CycleMeter:
     def cycles(self) -> int:
         """Cycles used since :meth:`arm`."""
         return int(self._meter.cycles)
+
+    @property
+    def address(self) -> int:
+        """Where the block being executed begins."""
+        return int(self._meter.address)
 
     @property
     def limit(self) -> int:

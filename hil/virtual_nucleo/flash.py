@@ -13,7 +13,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from hil.virtual_nucleo.faults import BusFault
 from hil.virtual_nucleo.flash_array import (
@@ -81,8 +81,7 @@ def mass_erase_ps(psize: int) -> int:
     return _MASS_MS[min(psize, 2)] * PS_PER_MS
 
 
-@dataclass(frozen=True)
-class _Operation:
+class _Operation(NamedTuple):
     """What the cells are doing, for the case that the power goes: contents before, wanted (None: an erase)."""
 
     offset: int
@@ -96,7 +95,8 @@ class FlashController:
     """The controller and the gate in front of the array.
 
     *on_change()* is told when code in flash changed, *on_gate()* when the array may have become (in)accessible or its
-    wait states changed, *on_irq()* when the interrupt line rises.
+    wait states changed, *on_irq()* when the interrupt line rises, *on_busy()* when
+    the array has begun to work; *stall(when)* makes an accessing master wait.
     """
 
     def __init__(self, array: FlashArray, options: OptionBytes, time: Timebase) -> None:
@@ -106,6 +106,8 @@ class FlashController:
         self.on_change: Callable[[], None] = lambda: None
         self.on_gate: Callable[[], None] = lambda: None
         self.on_irq: Callable[[], None] = lambda: None
+        self.on_busy: Callable[[], None] = lambda: None
+        self.stall: Callable[[int], None] = time.at_least
         self.intruded = False
         """Debug access was seen since power-on (RM0402 3.6.3); only a power-on reset forgets it."""
         self.too_fast = False
@@ -161,7 +163,7 @@ class FlashController:
 
     def wait(self) -> None:
         """A master that needs the array or the registers stalls until the operation ends."""
-        self._time.at_least(self.busy_until)
+        self.stall(self.busy_until)
         _ = self.busy
 
     def check_readable(self, address: int) -> None:
@@ -199,6 +201,7 @@ class FlashController:
             now = self._time.now
             self.busy_until = now + PROGRAM_PS
             self._operation = _Operation(offset, old, data, now, self.busy_until)
+            self.on_busy()
         else:
             self._program_otp(address - OTP_BASE, data)
 
@@ -315,6 +318,7 @@ class FlashController:
         self.busy_until = now + duration
         self._operation = _Operation(offset, old, None, now, self.busy_until)
         self.on_change()
+        self.on_busy()
 
     def _write_optcr(self, value: int) -> None:
         if self.optcr_locked or self.options.level == 2:

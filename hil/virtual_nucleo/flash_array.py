@@ -48,21 +48,30 @@ def sector_at(offset: int) -> Sector:
 class FlashArray:
     """1 MiB of main flash and the OTP area.
 
-    *path* names a file of ``FLASH_SIZE`` + ``OTP_SIZE`` bytes that keeps the contents; None keeps them in memory.
+    *path* names the file that keeps the contents (main flash, then OTP); None keeps them in memory.
     """
 
     def __init__(self, *, seed: int, path: Path | None = None) -> None:
         self._noise = random.Random(seed)
         if path is None:
             self.main = mmap.mmap(-1, FLASH_SIZE)
-            self.main[:] = b"\xff" * FLASH_SIZE
-            self.otp = bytearray(b"\xff" * OTP_SIZE)
+            self.otp = mmap.mmap(-1, mmap.ALLOCATIONGRANULARITY)
+            fresh = True
         else:
-            if not path.exists():
-                path.write_bytes(b"\xff" * FLASH_SIZE)
-            with path.open("r+b") as file:
+            fresh = not path.exists()
+            with path.open("w+b" if fresh else "r+b") as file:
+                if fresh:
+                    file.truncate(FLASH_SIZE + mmap.ALLOCATIONGRANULARITY)
                 self.main = mmap.mmap(file.fileno(), FLASH_SIZE)
-            self.otp = bytearray(b"\xff" * OTP_SIZE)
+                self.otp = mmap.mmap(file.fileno(), mmap.ALLOCATIONGRANULARITY, offset=FLASH_SIZE)
+        if fresh:
+            self.main[:] = b"\xff" * FLASH_SIZE
+            self.otp[:OTP_SIZE] = b"\xff" * OTP_SIZE
+
+    def flush(self) -> None:
+        """Put what the file should hold on disk."""
+        self.main.flush()
+        self.otp.flush()
 
     def erase(self, offset: int, size: int) -> None:
         """Set *size* bytes at *offset* to ones."""

@@ -19,28 +19,28 @@ class OptionBytes:
 
     def __init__(self, stored: int = FACTORY_OPTCR) -> None:
         self.stored = stored
-        self.active = stored
+        self._activate()
         self.on_store: Callable[[], None] = lambda: None
 
     def load(self) -> None:
         """A reset: the stored bytes come into force."""
+        self._activate()
+
+    def _activate(self) -> None:
         self.active = self.stored
+        self.level = {0xAA: 0, 0xCC: 2}.get(self.active >> 8 & 0xFF, 1)
+        """Read protection level in force: 0, 1 or 2."""
 
     def program(self, optcr: int) -> None:
         """OPTSTRT: store *optcr*."""
         self.stored = optcr & _STORED_BITS
         self.on_store()
         if (self.stored >> 8 & 0xFF) != 0xCC:
-            self.active = self.stored
+            self._activate()
 
     def as_optcr(self) -> int:
         """The active value as FLASH_OPTCR shows it (without OPTLOCK and OPTSTRT)."""
         return self.active
-
-    @property
-    def level(self) -> int:
-        """Read protection level in force: 0, 1 or 2."""
-        return {0xAA: 0, 0xCC: 2}.get(self.active >> 8 & 0xFF, 1)
 
     @property
     def hardware_watchdog(self) -> bool:

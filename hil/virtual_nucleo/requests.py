@@ -4,8 +4,8 @@
 * The reply is the last acknowledgement, then the data of every read that was done.
 * WAIT is retried here, next to the wire, with the patience of a real probe; what comes back is final.
 
-Operations (little-endian): ``W reg u32``, ``R reg``, ``w reg u16 words``, ``r reg u16``, ``S u16 bits``, ``C u32`` (SWCLK in
-Hz), ``N u8`` (NRST), ``n`` (NRST level), ``I u32`` (idle microseconds). ``reg`` is A[3:2], plus 1 for an AP register.
+Operations (little-endian): ``W reg u32``, ``R reg``, ``w reg u16 words``, ``r reg u16``, ``S u16 bits``, ``C u32``
+(SWCLK in Hz), ``N u8`` (NRST), ``n`` (NRST level), ``I u32`` (idle microseconds). ``reg`` is A[3:2], plus 1 for an AP.
 """
 
 from __future__ import annotations

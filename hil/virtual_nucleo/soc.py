@@ -101,6 +101,8 @@ class Soc:
         core = self.core
         self.flash.on_change = core.code_changed
         self.flash.on_gate = self._flash_gate
+        self.flash.on_busy = self._flash_busy
+        self.flash.stall = self._stall
         self.clocks.on_change = core.map_changed
         self.syscfg.on_remap = core.map_changed
         core.on_reset_request = self._software_reset
@@ -120,11 +122,22 @@ class Soc:
 
     def _show_otp(self) -> None:
         offset = OTP_BASE - SYSTEM_BASE
-        self.system[offset : offset + OTP_SIZE] = bytes(self.array.otp)
+        self.system[offset : offset + OTP_SIZE] = self.array.otp[:OTP_SIZE]
 
     def _flash_gate(self) -> None:
         self._show_otp()
         self.core.map_changed()
+
+    def _flash_busy(self) -> None:
+        if self.time.in_core and self.core.fetching_from_flash():
+            self.time.at_least(self.flash.busy_until)  # the next fetch waits for the array (RM0402 3.5)
+
+    def _stall(self, when_ps: int) -> None:
+        """A master waits: the core itself, or a debugger's access beside which the core goes on."""
+        if self.core.running:
+            self.time.at_least(when_ps)
+        else:
+            self.pass_time(max(when_ps - self.time.now, 0))
 
     # -- the debugger's way in ---------------------------------------------------------------------------------
 
