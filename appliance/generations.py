@@ -15,13 +15,15 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
 from appliance import durable
 from appliance.errors import ProoflineError
 
+Content = bytes | Path | Callable[[], bytes]
+"""A file's bytes, a file of an older generation to share, or how to get the bytes when their turn comes."""
 _NAME: Final = re.compile(r"gen-([1-9][0-9]{0,8})", re.ASCII)
 _UNFINISHED: Final = "new."
 
@@ -57,8 +59,8 @@ class Generations:
     def path(self, generation: int) -> Path:
         return self.folder / f"gen-{generation}"
 
-    def prepare(self, files: Mapping[str, bytes | Path]) -> Path:
-        """Write `files` (bytes, or a file of an older generation to share) as the next generation, durably, unseen.
+    def prepare(self, files: Mapping[str, Content]) -> Path:
+        """Write `files` as the next generation, durably, unseen.
 
         The path returned is for checking it; `publish` makes it current.
         """
@@ -77,7 +79,7 @@ class Generations:
             if isinstance(content, Path):
                 os.link(content, place)
             else:
-                self._write(place, content)
+                self._write(place, content if isinstance(content, bytes) else content())
         for folder in folders:
             durable.fsync_dir(folder)
         return unfinished

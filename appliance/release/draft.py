@@ -19,15 +19,14 @@ from typing import Any
 
 from appliance.errors import ProoflineError
 from appliance.evidence import base64_strict, strict_json
-from appliance.release.errors import AlreadyThere, FirmwareDisagrees, InputMalformed, NotThere, StillNeeded
+from appliance.intake.firmware import check_firmware
+from appliance.release.errors import AlreadyThere, InputMalformed, NotThere, StillNeeded
 from appliance.target.boards import profile_for
 from appliance.target.image import parse_image
 from appliance.verify.site_catalogue import Catalogue, Target, check_references
-from appliance.verify.site_documents import EVENTS, Release
+from appliance.verify.site_documents import EVENTS
 from appliance.verify.site_errors import TargetUnknown
 from appliance.verify.site_times import format_time
-
-_DISTANT = "9999-12-31T00:00:00.000000Z"
 
 
 @dataclass(frozen=True)
@@ -72,8 +71,7 @@ class Draft(Catalogue):
     def check(self) -> None:
         """Refuse what does not fit together, or a release that does not fit its file."""
         check_references(self)
-        for name in self.names("releases"):
-            check_firmware(self, *name.split("/"))
+        check_firmware(self)
 
     def put(self, path: str, content: bytes) -> None:
         """Give a target new content. Prefer the verbs below."""
@@ -320,21 +318,3 @@ class Draft(Catalogue):
     def _require(self, path: str) -> None:
         if path not in self._entries:
             raise NotThere(path=path)
-
-
-def check_firmware(site: Catalogue, sku: str, version: str) -> Release:
-    """A release whose allowlist is exactly what its file says; the desk and intake both ask."""
-    release = site.release(sku, version)
-    firmware = release.firmware
-    path = f"releases/{sku}/{version}.json"
-    try:
-        image = parse_image(
-            site.read(firmware.target), firmware.format, profile_for(site.profile(sku).part), firmware.load_address
-        )
-    except ProoflineError as error:
-        raise FirmwareDisagrees(path=path, why=f"{error.code} {error.engineer_sentence()}") from None
-    found = [(one.start, one.length, one.sha256) for one in image.ranges()]
-    said = [(one.start, one.length, one.sha256) for one in release.ranges]
-    if found != said:
-        raise FirmwareDisagrees(path=path, why=f"{len(said)} ranges said, {len(found)} found, not all alike")
-    return release

@@ -87,15 +87,6 @@ class InputMalformed(ReleaseError):
     engineer = "{field} is {found}; {expected}"
 
 
-class FirmwareDisagrees(ReleaseError):
-    code = "PL-REL-016"
-    operator = "This release does not fit its firmware file. Do not use it."
-    engineer = "{path}: the ranges are not those of the firmware file: {why}"
-    action = (
-        "Propose the release again from the file that was built; if it came from elsewhere, find out who changed it."
-    )
-
-
 class NotTheProposal(ReleaseError):
     code = "PL-REL-020"
     engineer = "the open proposal is {found}, not {expected}: it changed since it was shown"

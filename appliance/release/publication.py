@@ -15,8 +15,9 @@ from pathlib import Path
 from securesystemslib.signer import Signature, SSlibKey
 from tuf.api.metadata import Metadata, MetaFile, Snapshot, T, Timestamp
 
+from appliance.intake.firmware import check_firmware
 from appliance.release.contribution import Contribution, Key, digest_of
-from appliance.release.draft import Draft, check_firmware
+from appliance.release.draft import Draft
 from appliance.release.errors import OnlineKeyWrong
 from appliance.release.proposal import Proposal
 from appliance.verify.site import Directory, SiteTrust
@@ -85,8 +86,7 @@ def fully_verified(folder: Path, pinned_root: bytes) -> SiteTrust:
     """All that a station asks of a carrier, except the time."""
     site = SiteTrust.verify(Directory(folder), pinned_root)
     check_references(site)
-    for name in site.names("releases"):
-        check_firmware(site, *name.split("/"))
+    check_firmware(site)
     return site
 
 

@@ -1,0 +1,5 @@
+"""`python -m appliance.intake`: the intake service."""
+
+from appliance.intake.service import main
+
+main()

@@ -1,0 +1,254 @@
+"""Intake: a carrier is accepted as a whole, or nothing changes.
+
+    copy -> verify from the pinned root -> documents fit -> firmware fits -> not older -> not expired
+         -> TUF client agrees -> stage -> flip `current` -> raise the floor
+
+- What is verified and staged is a private copy; staged is only what the verified metadata speaks of.
+- `current` changes in one step. A crash leaves the old generation or the new one; what else it leaves is removed, and
+  the floor is brought up to what is current, when intake starts.
+- Expired metadata is refused where the clock can tell, also when the end lies inside the clock's uncertainty. Where the
+  clock has no reading the carrier is staged: whoever acts on a release asks for the expiry at that moment, and the
+  signer does not sign without a clock.
+- Every refused carrier is a record in the recorder's journal, where the recorder can be reached.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from appliance.durable import StorageFailed
+from appliance.errors import ProoflineError
+from appliance.generations import Content, Generations
+from appliance.intake import carrier as carriers
+from appliance.intake import tuf_client
+from appliance.intake.errors import CarrierExpired, CarrierExpiryUnsure, CarrierForked
+from appliance.intake.firmware import check_firmware
+from appliance.intake.floor import FloorStore
+from appliance.ipc import Caller, Client, serve
+from appliance.station import Surroundings, load_site
+from appliance.verify.site import Directory, SiteTrust
+from appliance.verify.site_catalogue import check_references
+from appliance.verify.site_chain import MAX_TARGETS
+from appliance.verify.site_times import Interval, format_time, parse_time
+
+log = logging.getLogger("proofline.intake")
+
+ACCESS: dict[str, frozenset[str]] = {
+    "Import": frozenset({"ops"}),
+    "Describe": frozenset({"ops", "health", "panel", "line", "signer"}),
+}
+_KEPT = 1
+"""Generations kept besides the current one: a reader that began with the last one can finish."""
+
+
+class Intake:
+    """The one way in. `now` gives the clock's interval or None; `journal` records a refusal, as well as it can."""
+
+    def __init__(
+        self,
+        *,
+        staged: Path,
+        state: Path,
+        pinned_root: bytes,
+        now: Callable[[], Interval | None],
+        journal: Callable[[ProoflineError], None],
+    ) -> None:
+        self._generations = Generations(staged, keep=_KEPT, public=True)
+        self._floor = FloorStore(state)
+        self._private = state / "incoming"
+        self._pinned_root = pinned_root
+        self._now = now
+        self._journal = journal
+        self._lock = threading.Lock()
+        self._recover()
+
+    def import_(self, caller: Caller, carrier: str) -> dict[str, Any]:
+        """Verify and stage a carrier; see the interface."""
+        with self._lock:
+            try:
+                return self._import(carrier)
+            except ProoflineError as refusal:
+                log.warning("carrier refused for %s: %s", caller.role, refusal)
+                self._journal(refusal)
+                raise
+            except OSError as error:
+                failed = StorageFailed(path=str(error.filename or "storage")[-80:], why=error.strerror or "error")
+                self._journal(failed)
+                raise failed from error
+            finally:
+                _empty(self._private)
+
+    def describe(self, caller: Caller) -> dict[str, Any]:
+        """What is current; nulls while nothing that can be verified is staged."""
+        del caller
+        with self._lock:
+            trust = self._current()
+            generation = self._generations.current()
+        if trust is None:
+            return {"generation": generation, "root": None, "targets": None, "expires": None}
+        return {
+            "generation": generation,
+            "root": trust.versions.root,
+            "targets": trust.versions.targets,
+            "expires": format_time(trust.expiry(None).until),
+        }
+
+    def _import(self, carrier: str) -> dict[str, Any]:
+        _empty(self._private)
+        copy, scratch = self._private / "copy", self._private / "scratch"
+        for folder in (self._private, copy, scratch):
+            folder.mkdir(mode=0o700)
+        carriers.copy(carrier, copy)
+        trust = SiteTrust.verify(Directory(copy), self._pinned_root)
+        check_references(trust)
+        check_firmware(trust)
+        floor = self._floor.load()
+        if floor is not None:
+            floor.check(trust)
+        at = self._now()
+        _check_expiry(trust, at)
+        self._floor.copy_trusted(self._private / "trusted")
+        tuf_client.agree(copy, trust, self._pinned_root, trusted=self._private / "trusted", scratch=scratch, at=at)
+        before = self._current(whole=True)
+        if before is not None and before.versions == trust.versions:
+            _same_files(before, trust)
+            generation, unchanged = self._generations.current() or 0, True
+        else:
+            generation, unchanged = self._stage(trust, copy), False
+        self._floor.raise_to(trust, self._generations.path(generation))
+        return {
+            "generation": generation,
+            "root": trust.versions.root,
+            "targets": trust.versions.targets,
+            "unchanged": unchanged,
+        }
+
+    def _stage(self, trust: SiteTrust, copy: Path) -> int:
+        source = Directory(copy)
+        versions = trust.versions
+        names = [f"metadata/{n}.root.json" for n in range(1, versions.root + 1)]
+        names += [f"metadata/{versions.targets}.targets.json", f"metadata/{versions.snapshot}.snapshot.json"]
+        names += ["metadata/timestamp.json"]
+        names += [f"approvals/{versions.targets}/{one.person}.json" for one in trust.approvals]
+        files: dict[str, Content] = {}
+        for name in names:
+            content = source.read(name, MAX_TARGETS)
+            if content is not None:  # roots before the pinned one need not be on the carrier
+                files[name] = content
+        for target in trust.targets.values():
+            files[target.file] = _Reading(trust, target.path)
+        prepared = self._generations.prepare(files)
+        staged = SiteTrust.verify(Directory(prepared), self._pinned_root)
+        _read_all(staged)
+        return self._generations.publish(prepared)
+
+    def _recover(self) -> None:
+        """After a crash: no leftovers, and a floor that knows what is current."""
+        _empty(self._private)
+        self._generations.clean()
+        current = self._current(whole=True)
+        if current is None:
+            return
+        try:
+            floor = self._floor.load()
+            if floor is not None and floor.versions == current.versions:
+                return
+            if floor is not None:
+                floor.check(current)  # a staging directory that went back does not take the floor with it
+            self._floor.raise_to(current, self._generations.path(self._generations.current() or 0))
+        except ProoflineError as error:
+            log.warning("what is staged is not what was accepted: %s", error)
+            self._journal(error)
+
+    def _current(self, *, whole: bool = False) -> SiteTrust | None:
+        """The current generation, verified (with `whole`, every target as well); None where it does not hold."""
+        generation = self._generations.current()
+        if generation is None:
+            return None
+        try:
+            trust = SiteTrust.verify(Directory(self._generations.path(generation)), self._pinned_root)
+            if whole:
+                _read_all(trust)
+        except ProoflineError as error:
+            log.warning("staged generation %d does not verify: %s", generation, error)
+            return None
+        return trust
+
+
+setattr(Intake, "import", Intake.import_)  # the verb's name is a keyword: a handler cannot be written under it
+
+
+class _Reading:
+    """A target's bytes when their turn comes: memory holds one file at a time."""
+
+    def __init__(self, trust: SiteTrust, path: str) -> None:
+        self._trust, self._path = trust, path
+
+    def __call__(self) -> bytes:
+        return self._trust.read(self._path)
+
+
+def _read_all(trust: SiteTrust) -> None:
+    for path in trust.targets:
+        trust.read(path)
+
+
+def _same_files(before: SiteTrust, now: SiteTrust) -> None:
+    if before.digest != now.digest or before.approvals != now.approvals:
+        raise CarrierForked(role="targets", version=now.versions.targets)
+
+
+def _check_expiry(trust: SiteTrust, at: Interval | None) -> None:
+    expiry = trust.expiry(at)
+    roles, until = ", ".join(expiry.roles), format_time(expiry.until)
+    if at is None or expiry.status == "valid":
+        return
+    if expiry.status == "expired":
+        raise CarrierExpired(roles=roles, until=until, earliest=format_time(at.earliest))
+    raise CarrierExpiryUnsure(roles=roles, until=until, latest=format_time(at.latest))
+
+
+def _empty(folder: Path) -> None:
+    if folder.exists():
+        shutil.rmtree(folder)
+
+
+def clock_interval(clock: Client) -> Interval | None:
+    """The clock's interval; None where it has none to give or does not answer."""
+    try:
+        verdict = clock.call("Read")["verdict"]
+    except ProoflineError as error:
+        log.warning("no reading of the clock: %s", error)
+        return None
+    if verdict["status"] not in ("Synchronized", "FreeRunning"):
+        return None
+    earliest, latest = parse_time(verdict["earliest"] or ""), parse_time(verdict["latest"] or "")
+    return Interval(earliest, latest) if earliest and latest else None
+
+
+def journal_refusal(recorder: Client, refusal: ProoflineError) -> None:
+    """Put a refused carrier on record; a recorder that cannot be reached does not change the refusal."""
+    try:
+        recorder.call("JournalRefusal", kind="refusal", press=None, operator=None, refusal=refusal.as_record())
+    except ProoflineError as error:
+        log.warning("refusal %s is not on record: %s", refusal.code, error)
+
+
+def main() -> None:
+    """Serve `io.proofline.intake`."""
+    logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
+    surroundings = Surroundings.from_environ()
+    clock, recorder = Client.for_role("clock", timeout_s=5.0), Client.for_role("recorder", timeout_s=5.0)
+    intake = Intake(
+        staged=surroundings.staged,
+        state=surroundings.state,
+        pinned_root=load_site(surroundings.site).root,
+        now=lambda: clock_interval(clock),
+        journal=lambda refusal: journal_refusal(recorder, refusal),
+    )
+    serve("intake", intake, ACCESS)
