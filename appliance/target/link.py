@@ -69,14 +69,27 @@ def named(stage: str) -> Iterator[None]:
         yield
     except TargetError:
         raise
-    except (exceptions.ProbeError, OSError) as error:
-        raise ProbeLost(stage=stage, reason=_reason(error)) from error
-    except exceptions.TransferFaultError as error:
-        raise DebuggerFault(stage=stage, reason=_reason(error)) from error
-    except exceptions.TransferError as error:
-        raise TargetSilent(stage=stage, reason=_reason(error)) from error
     except Exception as error:  # a probe plug-in may raise anything; the unit must still get its name
-        raise DebuggerFault(stage=stage, reason=_reason(error)) from error
+        raise _name_of(error)(stage=stage, reason=_reason(error)) from error
+
+
+# The order matters: a memory fault is a transfer error from a device that does answer.
+_NAMES: tuple[tuple[tuple[type[Exception], ...], type[TargetError]], ...] = (
+    ((exceptions.ProbeError, OSError), ProbeLost),
+    ((exceptions.TransferFaultError,), DebuggerFault),
+    ((exceptions.TransferError,), TargetSilent),
+)
+
+
+def _name_of(error: Exception) -> type[TargetError]:
+    """By the error itself or what it came from: pyOCD wraps a silent wire into a general error when it connects."""
+    known: BaseException | None = error
+    while known is not None:
+        for kinds, name in _NAMES:
+            if isinstance(known, kinds):
+                return name
+        known = known.__cause__
+    return DebuggerFault
 
 
 def _reason(error: BaseException) -> str:
@@ -152,18 +165,20 @@ class Link:
         self.core.reset()
 
 
-@contextmanager
-def connect(probe_uid: str, profile: BoardProfile, *, swclk_hz: int, cancel: threading.Event | None) -> Iterator[Link]:
-    """One connection, from probe to halted core, closed at the end whatever happens.
-
-    `probe_uid` is the probe's unique id, or `<plug-in>:<unique id>`. Raises `ProbeMissing`, `LinkError`.
-    """
+def find_probe(probe_uid: str) -> Any:
+    """The probe with this unique id, or `<plug-in>:<unique id>`. Raises `ProbeMissing`."""
     try:
         probe = DebugProbeAggregator.get_probe_with_id(probe_uid)
     except Exception as error:  # enumeration asks every plug-in; any fault there means: no probe
         raise ProbeMissing(probe=probe_uid, reason=_reason(error)) from error
     if probe is None:
         raise ProbeMissing(probe=probe_uid, reason="not found")
+    return probe
+
+
+@contextmanager
+def connect(probe: Any, profile: BoardProfile, *, swclk_hz: int, cancel: threading.Event | None) -> Iterator[Link]:
+    """One connection, from probe to halted core, closed at the end whatever happens. Raises `LinkError`."""
     with named("connect"):
         # The project directory is where the process already is: pyOCD changes into it.
         session = _StationSession(

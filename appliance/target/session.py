@@ -9,11 +9,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from appliance.target.boards.profile import BoardProfile
 from appliance.target.identify import DeviceIdentity, identify
 from appliance.target.image import Image
-from appliance.target.link import Link, connect, named
+from appliance.target.link import Link, connect, find_probe, named
 from appliance.target.measure import Measurement, Mode, NamedRange, measure
 from appliance.target.program import Erase, ProgramReport, Progress, program
 
@@ -58,7 +59,16 @@ def open_target(
 
     Setting `cancel` from another thread stops the work between transfers. Raises `LinkError`.
     """
-    with connect(probe_uid, profile, swclk_hz=swclk_hz, cancel=cancel) as link:
+    with open_target_on(find_probe(probe_uid), profile, swclk_hz=swclk_hz, cancel=cancel) as target:
+        yield target
+
+
+@contextmanager
+def open_target_on(
+    probe: Any, profile: BoardProfile, *, swclk_hz: int, cancel: threading.Event | None = None
+) -> Iterator[Target]:
+    """As `open_target`, on a pyOCD `DebugProbe` object that the caller has found already."""
+    with connect(probe, profile, swclk_hz=swclk_hz, cancel=cancel) as link:
         yield Target(link)
 
 

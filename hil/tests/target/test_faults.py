@@ -1,0 +1,321 @@
+"""What goes wrong between probe and board has a name, and never a wrong image that nobody noticed."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from appliance.target.errors import (
+    Cancelled,
+    FlashRejected,
+    FlashUncertain,
+    MeasurementInterrupted,
+    ProbeLost,
+    ProbeMissing,
+    RangeOutsideFlash,
+    StubDidNotRun,
+    StubSealBroken,
+    TargetError,
+    TargetSilent,
+    TooManyRanges,
+)
+from appliance.target.image import ImageRange
+from appliance.target.link import Link, connect
+from appliance.target.measure import Mode
+from appliance.target.program import Erase
+from appliance.target.session import Target, open_target, open_target_on
+from appliance.target.stub_protocol import RESULT_OFFSET
+from hil.tests.target.sabotage import PROFILE, SWCLK_HZ, Wire, fresh_board, opened
+from hil.tests.target.test_unit import FLASH_LENGTH, MODES, firmware, in_flash, provision
+from hil.virtual_nucleo.board import Board
+from hil.virtual_nucleo.probe import VirtualNucleoProbe
+
+
+def test_probe_that_is_not_there_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROOFLINE_BENCH", "")
+    for probe in ("vnucleo:nowhere", "no-such-plugin:1"):
+        with pytest.raises(ProbeMissing), open_target(probe, PROFILE, swclk_hz=SWCLK_HZ):
+            pass
+
+
+def test_board_without_power_is_silent() -> None:
+    board = fresh_board()
+    board.power_off()
+    with pytest.raises(TargetSilent), opened(board):
+        pass
+
+
+def test_probe_pulled_before_programming_leaves_the_flash_untouched() -> None:
+    board = fresh_board()
+    wire = Wire(board)
+    with opened(board, wire) as target:
+        wire.alive = False
+        with pytest.raises(ProbeLost):
+            target.identify()
+        with pytest.raises(ProbeLost):
+            target.program(firmware())
+    assert board.flash == b"\xff" * FLASH_LENGTH
+
+
+def _pull(board: Board, wire: Wire, cancel: threading.Event) -> None:
+    del board, cancel
+    wire.alive = False
+
+
+def _cut_power(board: Board, wire: Wire, cancel: threading.Event) -> None:
+    del wire, cancel
+    board.power_off()
+
+
+def _ask_to_stop(board: Board, wire: Wire, cancel: threading.Event) -> None:
+    del board, wire
+    cancel.set()
+
+
+Act = Callable[[Board, Wire, threading.Event], None]
+
+
+@pytest.mark.parametrize(
+    ("act", "cause"),
+    [(_pull, "PL-TGT-041"), (_cut_power, "PL-TGT-042"), (_ask_to_stop, "PL-TGT-043")],
+    ids=["probe-pulled", "power-cut", "cancelled"],
+)
+def test_interrupted_programming_is_uncertain_and_a_rework_heals_it(act: Act, cause: str) -> None:
+    board, image = fresh_board(), firmware(size="full")
+    wire, cancel = Wire(board), threading.Event()
+    probe = VirtualNucleoProbe(wire, "local")
+
+    def progress(done: int, total: int) -> None:
+        if done > total // 3:
+            act(board, wire, cancel)
+
+    with (
+        open_target_on(probe, PROFILE, swclk_hz=SWCLK_HZ, cancel=cancel) as target,
+        pytest.raises(FlashUncertain) as caught,
+    ):
+        target.program(image, progress)
+    details = caught.value.details
+    assert details["cause"] == cause
+    assert details["stage"] == "program"
+    assert details["total"] == image.length
+    assert isinstance(details["done"], int)
+    assert image.length // 3 < details["done"] < image.length
+    assert board.flash != in_flash(image)
+    board.power_off()
+    board.power_on()
+    provision(board, image, Erase.ALL)
+
+
+def test_power_cut_while_erasing_is_uncertain() -> None:
+    board = fresh_board()
+    board.array.main[:] = in_flash(firmware(size="full"))
+    wire = Wire(board)
+
+    def cut_in_an_erase(_number: int, data: bytes) -> bytes:
+        if board.soc.flash.busy:
+            board.power_off()
+        return data
+
+    wire.before = cut_in_an_erase
+    with opened(board, wire) as target, pytest.raises(FlashUncertain) as caught:
+        target.program(firmware("1.1.0"))
+    assert caught.value.details["stage"] == "erase"
+    assert caught.value.details["done"] == 0
+
+
+def test_flash_that_does_not_take_the_program_is_rejected() -> None:
+    board = fresh_board()
+    with opened(board) as target:
+
+        def protect(done: int, _total: int) -> None:
+            if done:
+                board.options.active &= ~(1 << 16)  # sector 0, as if an option byte had gone over
+
+        with pytest.raises(FlashRejected) as caught:
+            target.program(firmware(size="full"), protect)
+    assert caught.value.details["result"]
+
+
+def test_cancelled_before_programming_leaves_the_flash_untouched() -> None:
+    board, cancel = fresh_board(), threading.Event()
+    probe = VirtualNucleoProbe.on_board(board)
+    with open_target_on(probe, PROFILE, swclk_hz=SWCLK_HZ, cancel=cancel) as target:
+        cancel.set()
+        with pytest.raises(Cancelled):
+            target.program(firmware())
+    with pytest.raises(Cancelled), open_target_on(probe, PROFILE, swclk_hz=SWCLK_HZ, cancel=cancel):
+        pass
+    assert board.flash == b"\xff" * FLASH_LENGTH
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("after", [1, 5, 25])
+@pytest.mark.parametrize("act", [_pull, _cut_power], ids=["probe-pulled", "power-cut"])
+def test_interrupted_measurement_is_no_measurement(act: Act, after: int, mode: Mode) -> None:
+    board = fresh_board()
+    board.array.main[:] = in_flash(firmware(size="full"))
+    wire = Wire(board)
+    with opened(board, wire) as target:
+        start = wire.requests
+
+        def interrupt(number: int, data: bytes) -> bytes:
+            if number == start + after:
+                act(board, wire, threading.Event())
+            return data
+
+        wire.before = interrupt
+        with pytest.raises(MeasurementInterrupted):
+            target.measure(firmware(size="full").ranges(), mode)
+
+
+def test_bit_flipped_on_the_way_to_the_board_is_found_by_measuring() -> None:
+    board, image = fresh_board(), firmware(size="full")
+    wire = Wire(board)
+    flipped: list[int] = []
+
+    def flip_in_a_page(_number: int, data: bytes) -> bytes:
+        if len(data) > 4096 and image.segments[0].data[0x9000:0x9040] in data and not flipped:
+            at = data.index(image.segments[0].data[0x9000:0x9040])
+            flipped.append(at)
+            return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+        return data
+
+    wire.before = flip_in_a_page
+    with opened(board, wire) as target:
+        target.program(image)
+        assert flipped
+        (sentence,) = target.measure(image.ranges()).deviations(image.ranges())
+    assert sentence.startswith("range image-0")
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_random_fault_ends_in_a_name_or_in_the_right_image(seed: int) -> None:
+    board, image = fresh_board(), firmware()
+    board.array.main[0x6000] = 0  # something to erase, too
+    choice = random.Random(seed)
+    wire = Wire(board)
+    at = choice.randrange(1, 400)
+
+    def fault(number: int, data: bytes) -> bytes:
+        if number == at:
+            kind = choice.randrange(3)
+            if kind == 0:
+                wire.alive = False
+            elif kind == 1:
+                board.power_off()
+            elif data:
+                return _flip_one_payload_bit(data, choice)
+        return data
+
+    wire.before = fault
+    try:
+        with opened(board, wire) as target:
+            target.identify()
+            target.program(image)
+            clean = target.measure(image.ranges()).deviations(image.ranges()) == ()
+    except TargetError:
+        return
+    assert clean == (board.flash == in_flash(image))
+
+
+def _flip_one_payload_bit(data: bytes, choice: random.Random) -> bytes:
+    """In the words of a block write: everything else would be a malformed request, which no wire can make."""
+    start = data.rfind(b"w")
+    if start < 0 or len(data) - start < 8:
+        return data
+    at = choice.randrange(start + 4, len(data))
+    return data[:at] + bytes([data[at] ^ 1 << choice.randrange(8)]) + data[at + 1 :]
+
+
+REGISTERS = (0x4002_3800, 0x4002_3804, 0x4002_3808, 0x4002_3840, 0x4000_7000, 0x4002_3C00)
+CORE = [*(f"r{n}" for n in range(13)), "sp", "lr", "pc", "xpsr", "primask"]
+
+
+def test_measuring_puts_clock_flash_interface_and_core_back() -> None:
+    board = fresh_board()
+    provision(board, firmware())
+    with connect(VirtualNucleoProbe.on_board(board), PROFILE, swclk_hz=SWCLK_HZ, cancel=None) as link:
+        before = [link.read32(address) for address in REGISTERS], link.core.read_core_registers_raw(CORE)
+        measured = Target(link).measure(firmware().ranges())
+        after = [link.read32(address) for address in REGISTERS], link.core.read_core_registers_raw(CORE)
+    assert measured.deviations(firmware().ranges()) == ()
+    assert before == after
+
+
+def test_stub_that_never_ran_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
+    board = fresh_board()
+    with opened(board) as target:
+        monkeypatch.setattr(Link, "call", lambda *_: PROFILE.stub.load_address)
+        with pytest.raises(StubDidNotRun):
+            target.measure([])
+
+
+def test_result_of_the_last_run_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
+    board = fresh_board()
+    with opened(board) as target:
+        target.measure([])
+        address = PROFILE.stub.mailbox + RESULT_OFFSET
+        link = target._link
+        last = link.read(address, 0x400)
+
+        def replay(*_: object) -> int:
+            link.write(address, last)
+            return PROFILE.stub.load_address
+
+        monkeypatch.setattr(Link, "call", replay)
+        with pytest.raises(StubSealBroken):
+            target.measure([])
+
+
+def test_stub_that_faults_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
+    board = fresh_board()
+    provision(board, firmware())
+    call = Link.call
+
+    def jump_nowhere(link: Link, registers: dict[str, int], timeout_s: float, stage: str) -> int:
+        return call(link, registers | {"pc": 0x6000_0000}, timeout_s, stage)
+
+    monkeypatch.setattr(Link, "call", jump_nowhere)
+    with opened(board) as target, pytest.raises(StubDidNotRun):
+        target.measure(firmware().ranges())
+    assert board.uart_output() == b""
+
+
+@pytest.mark.parametrize(
+    ("start", "length"),
+    [(0x0800_0000, 0), (0x07FF_FFFC, 8), (0x080F_FFFF, 2), (0x2000_0000, 4), (0x0800_0100, 4)],
+    ids=["empty", "before", "behind", "ram", "overlap"],
+)
+def test_range_outside_flash_or_on_another_is_refused(start: int, length: int) -> None:
+    with opened(fresh_board()) as target, pytest.raises(RangeOutsideFlash):
+        target.measure([ImageRange("a", 0x0800_0100, 16, ""), ImageRange("b", start, length, "")])
+
+
+def test_too_many_ranges_are_refused() -> None:
+    ranges = [ImageRange(str(n), 0x0800_0000 + 16 * n, 8, "") for n in range(65)]
+    with opened(fresh_board()) as target, pytest.raises(TooManyRanges):
+        target.measure(ranges)
+
+
+def test_files_of_the_surroundings_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran = tmp_path / "ran"
+    for name in ("pyocd_user.py", ".pyocd_user.py"):
+        (tmp_path / name).write_text(f"open({str(ran)!r}, 'w').close()\n")
+    for name in ("pyocd.yaml", ".pyocd.yaml"):
+        (tmp_path / name).write_text("auto_unlock: true\nsmart_flash: true\ntarget_override: nrf52\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("PYOCD_PROJECT_DIR", "/")
+    with connect(VirtualNucleoProbe.on_board(fresh_board()), PROFILE, swclk_hz=SWCLK_HZ, cancel=None) as link:
+        options = link.session.options
+        assert [options.get(o) for o in ("auto_unlock", "smart_flash", "target_override")] == [
+            False,
+            False,
+            "stm32f412xg",
+        ]
+    assert not ran.exists()
+    assert Path.cwd() == tmp_path
