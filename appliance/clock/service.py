@@ -26,7 +26,7 @@ from appliance.ipc import Caller, serve
 
 log = logging.getLogger("proofline.clock")
 
-ACCESS: dict[str, frozenset[str]] = {"Read": frozenset({"signer", "intake", "export", "health", "ops"})}
+ACCESS: dict[str, frozenset[str]] = {"Read": frozenset({"signer", "panel", "intake", "export", "health", "ops"})}
 _CHRONYC_TIMEOUT_S = 3.0
 _LOOK_EVERY_S = 1.0
 _AUTHENTICATION_EVERY_S = 30.0
