@@ -19,6 +19,7 @@
 
 from __future__ import annotations
 
+import logging
 from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -41,6 +42,8 @@ from appliance.recorder.errors import (
 from appliance.recorder.published import Published
 from appliance.recorder.segments import WIDTH, Segments, Signed
 from appliance.recorder.tree import Tree
+
+log = logging.getLogger("proofline.recorder")
 
 
 class CheckpointSigner(Protocol):
@@ -143,6 +146,11 @@ class EntryLog:
         return self._covered
 
     @property
+    def next_index(self) -> int:
+        """The index that the next `stage` gives; stands still while `deciding()` is held."""
+        return self._next
+
+    @property
     def root(self) -> bytes:
         """The root of the durable entries."""
         return self._tree.root(self._size)
@@ -176,6 +184,15 @@ class EntryLog:
             self._lead(self._write)
         if staged.error is not None:
             raise staged.error
+
+    def wait_durable(self, index: int) -> None:
+        """Return when an entry that somebody staged is durable; LogUnwritable when it was given up."""
+        with self._changed:
+            staged = next((one for one in self._staged if one.index == index), None)
+        if staged is not None:
+            self.settle(staged)
+        elif index >= self._size:
+            raise self.write_fault or LogUnwritable(why=f"entry {index} is not there")
 
     def cover(self, index: int) -> None:
         """Return when a durable checkpoint covers a durable entry; NotYetCheckpointed otherwise."""
@@ -243,8 +260,16 @@ class EntryLog:
         if complete > self._published.settled:
             self._published.settle(complete)
 
-    def keep(self, stop: Event, *, rest_s: float = 0.1, lag_s: float = 30.0, retry_s: float = 2.0) -> None:
-        """`catch_up` until `stop`; failures are tried again every `retry_s`.
+    def keep(
+        self,
+        stop: Event,
+        *,
+        chores: Callable[[], None] = lambda: None,
+        rest_s: float = 0.1,
+        lag_s: float = 30.0,
+        retry_s: float = 2.0,
+    ) -> None:
+        """`catch_up`, and the caller's `chores`, until `stop`; failures are tried again every `retry_s`.
 
         File system journals make publishing and fsync wait for each other: while entries come in as fast as the disk
         takes them publishing waits for a pause, at most `lag_s`. Who waits in `show` does not wait for that.
@@ -257,7 +282,9 @@ class EntryLog:
             since = monotonic()
             try:
                 self.catch_up()
-            except ProoflineError:
+                chores()
+            except ProoflineError as error:
+                log.info("%s", error)
                 stop.wait(retry_s)
                 continue
             if self.write_fault is not None or self.publish_fault is not None:
@@ -340,7 +367,7 @@ class EntryLog:
 
     def _checkpoint(self, size: int) -> None:
         known, self._signed = self._signed, None  # until it has answered nobody knows what it signed last
-        old, root = known if known is not None else self._signer.last()
+        old, root = known if known is not None else self.ask_signer()
         self.check_signed(old, root)
         note = self._signer.sign(size, self._tree.root(size), self._tree.consistency(old, size))
         self._signed = size, self._tree.root(size)
@@ -353,12 +380,20 @@ class EntryLog:
             self._covered = size
             self._changed.notify_all()
 
+    def ask_signer(self) -> tuple[int, bytes | None]:
+        """Size and root of the tree that the signer signed last."""
+        return self._signer.last()
+
     def check_signed(self, size: int, root: bytes | None) -> None:
         """Refuse a signer that has signed more than, or something else than, what is here."""
+        fault: ProoflineError | None = None
         if size > self._size:
-            raise LogBehindSigner(size=self._size, signed=size)
-        if root is not None and self._tree.root(size) != root:
-            raise LogForked(size=size)
+            fault = LogBehindSigner(size=self._size, signed=size)
+        elif root is not None and self._tree.root(size) != root:
+            fault = LogForked(size=size)
+        if fault is not None:
+            self.cover_fault = fault
+            raise fault
 
     # -- the published view ----------------------------------------------------------------------------------------
 
