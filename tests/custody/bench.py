@@ -243,6 +243,12 @@ class Bench:
         fresh.rename(self.folder / "staged" / "current")
 
     def start(self, module: str = "appliance.custody") -> None:
+        """Start the signer and wait until it answers."""
+        self.start_unheard(module)
+        self.call("Describe")
+
+    def start_unheard(self, module: str = "appliance.custody") -> None:
+        """Start the signer and wait until it takes calls, allowed or not."""
         environment = {
             **self.hsm.environment,
             "PROOFLINE_TOKEN_CONFIG": os.fspath(self.config),
@@ -259,13 +265,10 @@ class Bench:
             )
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline:
-            try:
-                self.call("Describe")
-            except ServiceUnavailable:
-                assert self.process.poll() is None, (self.folder / "signer.log").read_text()
-                time.sleep(0.05)
-            else:
+            if self.code("Describe") != ServiceUnavailable.code:
                 return
+            assert self.process.poll() is None, (self.folder / "signer.log").read_text()
+            time.sleep(0.05)
         raise AssertionError((self.folder / "signer.log").read_text())
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
