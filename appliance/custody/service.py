@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from appliance import durable, station
@@ -13,8 +14,10 @@ from appliance.custody.errors import TokenConfigWrong
 from appliance.custody.ledger import Ledger
 from appliance.custody.signer import ACCESS, Signer
 from appliance.custody.token import Token
-from appliance.intake.staged import StagedSite
+from appliance.intake.staged import StagedSite, current_generation
 from appliance.ipc import Client, serve
+from appliance.verify.site import Directory, SiteTrust
+from appliance.verify.site_errors import SiteError
 
 _CALL_TIMEOUT_S = 10.0
 
@@ -29,6 +32,7 @@ def main(token_type: type[Token] = Token) -> None:
         custodian=custodian,
         ledger=Ledger(durable.Journal(surroundings.state / "signer.journal")),
         staged=StagedSite(surroundings.staged, site.root),
+        earlier=lambda: earlier(surroundings.staged, site.root),
         site=site,
         facts=station.describe(),
         panel=_client(surroundings, "panel"),
@@ -36,6 +40,18 @@ def main(token_type: type[Token] = Token) -> None:
         clock=_client(surroundings, "clock"),
     )
     serve("signer", signer, ACCESS, healthy=custodian.healthy, daemon=custodian.watch)
+
+
+def earlier(staged: Path, pinned_root: bytes) -> Iterator[SiteTrust]:
+    """The generations before the current one that are still there and still hold, the newest first."""
+    for generation in range((current_generation(staged) or 1) - 1, 0, -1):
+        folder = staged / f"gen-{generation}"
+        if not folder.is_dir():
+            return
+        try:
+            yield SiteTrust.verify(Directory(folder), pinned_root)
+        except SiteError:
+            continue
 
 
 def _client(surroundings: station.Surroundings, role: str) -> Client:

@@ -13,6 +13,7 @@ lock, and signing a checkpoint asks nobody.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -94,6 +95,7 @@ class Signer:
         custodian: Custodian,
         ledger: Ledger,
         staged: StagedSite,
+        earlier: Callable[[], Iterable[SiteTrust]],
         site: Site,
         facts: StationFacts,
         panel: Peer,
@@ -103,6 +105,7 @@ class Signer:
         self._custodian = custodian
         self._ledger = ledger
         self._staged = staged
+        self._earlier = earlier
         self._site = site
         self._facts = facts
         self._panel, self._recorder, self._clock = panel, recorder, clock
@@ -141,17 +144,18 @@ class Signer:
             case = self._case(press, ground, closed)
             if closed:
                 raise closed[0]
-            compose.check(case.press, seen, case.work, case.reservation)
+            trust, work = self._stands_for(seen, case, ground.trust)
+            compose.check(case.press, seen, work, case.reservation)
             if seen.verdict == "pass" and case.permits:
                 raise case.permits[0]
             payload = compose.manifest(
                 case.press,
                 seen,
-                work=case.work,
-                trust=ground.trust,
+                work=work,
+                trust=trust,
                 station=self._station(ground.token),
                 time=ground.time,
-                at=self._above_build(ground.at, case.work),
+                at=self._above_build(ground.at, work),
                 reservation=case.reservation,
                 history=self._history(seen, case.reservation),
             )
@@ -299,6 +303,17 @@ class Signer:
         except TargetUnknown as refusal:
             permits.append(refusal)
         return Case(press, work, reservation, tuple(permits))
+
+    def _stands_for(self, seen: Observations, case: Case, trust: SiteTrust) -> tuple[SiteTrust, Work]:
+        """The site and the work that the document names: today's; or, for a unit that was reserved under an order
+        which has been withdrawn since and cannot pass any more, those under which it was begun."""
+        if case.reservation is None or seen.verdict in {"pass", "refused"} or case.work.release is not None:
+            return trust, case.work
+        for before in self._earlier():
+            work = _work(before, case.press, [])
+            if work.release is not None:
+                return before, work
+        return trust, case.work
 
     def _tally(self, press: Press, order: str, reservation: Reservation | None) -> Tally:
         reply = self._recorder.call("DescribeOrder", order=order)

@@ -26,7 +26,7 @@ from appliance.errors import ProoflineError
 from appliance.evidence.label import canonical_digest
 from appliance.ipc import Caller, Client, Service, ServiceUnavailable, interface_of
 from appliance.target.boards import profile_for
-from tests.release.forge import IMAGE, START, Forge, sha, write
+from tests.release.forge import Forge, good_documents, sha, write
 
 MODULE = "/usr/lib/softhsm/libsofthsm2.so"
 PIN = "4711"
@@ -42,6 +42,10 @@ DEVICE = {
     "rdp": 0,
     "flash_kib": 1024,
 }
+RANGES: list[dict[str, Any]] = good_documents()["releases/demo/1.0.0.json"]["ranges"]
+IMAGE_END = RANGES[-1]["start"] + RANGES[-1]["length"]
+REST = {"start": IMAGE_END, "length": BOARD.flash_end - IMAGE_END}
+"""The flash behind the forged release's one range."""
 REFUSAL = {"code": "PL-LIN-001", "operator": "No.", "engineer": "Because.", "action": "Wait.", "details": {}}
 
 
@@ -140,8 +144,8 @@ def passed() -> dict[str, Any]:
         "device": dict(DEVICE),
         "measurement": {
             "method": "on_target_sha256",
-            "ranges": [{"name": "image", "start": START, "length": len(IMAGE), "sha256": sha(IMAGE)}],
-            "erased": [{"start": START + len(IMAGE), "length": BOARD.flash_length - len(IMAGE)}],
+            "ranges": deepcopy(RANGES),
+            "erased": [dict(REST)],
             "unerased": [],
         },
         "probe": {"kind": "virtual", "id": "v-1"},

@@ -10,11 +10,22 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from appliance.evidence import base64_strict, envelope, statement
-from tests.custody.bench import BOARD, REFUSAL, Bench, changed, manifest_of, passed, refused, reservation, verdict
-from tests.release.forge import IMAGE, START
+from tests.custody.bench import (
+    IMAGE_END,
+    RANGES,
+    REFUSAL,
+    REST,
+    Bench,
+    changed,
+    manifest_of,
+    passed,
+    refused,
+    reservation,
+    site,
+    verdict,
+)
 
 FAIL = {**passed(), "verdict": "fail", "refusal": REFUSAL}
-WHOLE = {"start": START + len(IMAGE), "length": BOARD.flash_length - len(IMAGE)}
 
 
 def test_a_good_unit_is_signed_with_the_signers_own_sources(bench: Bench, keys: list[dict[str, str]]) -> None:
@@ -114,15 +125,15 @@ def test_a_reservation_of_something_else_does_not_serve(
         ("measurement.ranges", [], "PL-SGN-062"),
         ("measurement.ranges.0.sha256", "00" * 32, "PL-SGN-062"),
         ("measurement.ranges.0.name", "other", "PL-SGN-062"),
-        ("measurement.ranges.0.start", START + 4, "PL-SGN-062"),
-        ("measurement.ranges.0.length", len(IMAGE) - 4, "PL-SGN-062"),
+        ("measurement.ranges.0.start", RANGES[0]["start"] + 4, "PL-SGN-062"),
+        ("measurement.ranges.0.length", RANGES[0]["length"] - 4, "PL-SGN-062"),
         ("measurement.ranges", passed()["measurement"]["ranges"] * 2, "PL-SGN-062"),
         ("measurement.erased", [], "PL-SGN-063"),
-        ("measurement.erased.0.start", START + len(IMAGE) + 4, "PL-SGN-063"),
-        ("measurement.erased.0.length", WHOLE["length"] - 4, "PL-SGN-063"),
-        ("measurement.erased.0.length", WHOLE["length"] + 4, "PL-SGN-063"),
-        ("measurement.erased", [WHOLE, WHOLE], "PL-SGN-063"),
-        ("measurement.unerased", [WHOLE], "PL-SGN-063"),
+        ("measurement.erased.0.start", IMAGE_END + 4, "PL-SGN-063"),
+        ("measurement.erased.0.length", REST["length"] - 4, "PL-SGN-063"),
+        ("measurement.erased.0.length", REST["length"] + 4, "PL-SGN-063"),
+        ("measurement.erased", [REST, REST], "PL-SGN-063"),
+        ("measurement.unerased", [REST], "PL-SGN-063"),
         ("measurement.erased", [{"start": 0, "length": 1}] * 65, "PL-SGN-065"),
         ("stages", [{"name": "x", "us": 1}] * 65, "PL-SGN-065"),
         ("stages.0.us", -1, "PL-EVD-075"),
@@ -134,7 +145,7 @@ def test_a_pass_that_is_none_is_not_signed(bench: Bench, way: str, value: Any, c
 
 
 def test_unerased_flash_is_no_pass_even_where_it_is_admitted(bench: Bench) -> None:
-    seen = changed(changed(passed(), "measurement.erased", []), "measurement.unerased", [WHOLE])
+    seen = changed(changed(passed(), "measurement.erased", []), "measurement.unerased", [REST])
     assert bench.sign(bench.press(), seen) == "PL-SGN-063"
     assert bench.sign(bench.press(), {**seen, "verdict": "fail", "refusal": REFUSAL}) == ""
 
@@ -261,6 +272,21 @@ def test_a_full_order_passes_no_more_units(bench: Bench, keys: list[dict[str, st
     bench.stage_changed(forge_keys, "orders/WO-1.json", "quantity", 1)
     bench.tally = {"passed": 0, "open": 1}
     assert bench.sign(bench.press(), passed()) == "PL-SGN-042"
+
+
+def test_a_unit_under_way_when_its_order_is_withdrawn_ends_with_a_trace_but_never_passes(
+    bench: Bench, keys: list[dict[str, str]]
+) -> None:
+    forge = site(keys)
+    del forge.documents["orders/WO-1.json"]
+    bench.stage(forge)
+    bench.restage = True
+    press = bench.press()
+    assert bench.sign(press, passed()) == "PL-SGN-060"
+    assert bench.closed(press) == ["PL-SIT-029"]
+    predicate = manifest_of(bench.call("SignManifest", press=press, observations=FAIL)["envelope"])
+    assert predicate["order"]["id"] == "WO-1"
+    assert bench.sign(bench.press(reserved=False), FAIL) == "PL-SGN-050"
 
 
 def test_no_certificate_is_issued(bench: Bench) -> None:
