@@ -249,6 +249,7 @@ def test_measuring_puts_clock_flash_interface_and_core_back() -> None:
 def test_stub_that_never_ran_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
     board = fresh_board()
     with opened(board) as target:
+        target.measure([])
         monkeypatch.setattr(Link, "call", lambda *_: PROFILE.stub.load_address)
         with pytest.raises(StubDidNotRun):
             target.measure([])
@@ -280,8 +281,9 @@ def test_stub_that_faults_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> No
         return call(link, registers | {"pc": 0x6000_0000}, timeout_s, stage)
 
     monkeypatch.setattr(Link, "call", jump_nowhere)
-    with opened(board) as target, pytest.raises(StubDidNotRun):
+    with opened(board) as target, pytest.raises(StubDidNotRun) as caught:
         target.measure(firmware().ranges())
+    assert "outside the stub" in str(caught.value)  # halted at the fault, not after a time-out in the board's handlers
     assert board.uart_output() == b""
 
 

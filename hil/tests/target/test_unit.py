@@ -91,6 +91,38 @@ def test_programmed_board_measures_right_and_says_so_itself(version: Version, si
     assert bytes.fromhex(said[4]) == uid == UID
 
 
+def test_released_board_keeps_no_trace_of_the_debugger() -> None:
+    board = fresh_board()
+    freeze = (0x04, 0x08, 0x0C)  # DBGMCU_CR, APB1_FZ, APB2_FZ
+    with opened(board) as target:
+        assert all(board.soc.dbgmcu.read32(offset) for offset in freeze)  # pyOCD's
+        target.program(firmware())
+        target.release(run=True)
+    assert not any(board.soc.dbgmcu.read32(offset) for offset in freeze)
+
+
+def test_measurement_starts_from_reset_whatever_was_left_behind() -> None:
+    board, image = fresh_board(), firmware()
+    ahb1enr = 0x4002_3830
+    with opened(board) as target:
+        target.program(image)
+        target._link.write(ahb1enr, b"\x0f\x00\x00\x00")
+        assert target.measure(image.ranges()).deviations(image.ranges()) == ()
+        assert target._link.read32(ahb1enr) == 0
+
+
+def test_watchdog_that_the_option_bytes_start_does_not_bite_while_measuring() -> None:
+    board = fresh_board()
+    board.options.program(board.options.stored & ~(1 << 5))
+    board.power_off()
+    board.power_on()
+    whole = dataclasses.replace(firmware().ranges()[0], name="all", length=FLASH_LENGTH)
+    provision(board, firmware())
+    with opened(board) as target:
+        (measured,) = target.measure([whole]).ranges
+    assert measured.sha256 == board.flash_sha256()
+
+
 def test_led_blinks_once_the_board_is_let_go() -> None:
     board = fresh_board()
     with opened(board) as target:

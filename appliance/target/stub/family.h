@@ -1,5 +1,6 @@
-#ifndef CLOCK_H
-#define CLOCK_H
+/* What differs from family to family: the clock tree, the flash interface and the watchdog. */
+#ifndef FAMILY_H
+#define FAMILY_H
 
 #include <stdint.h>
 
@@ -11,5 +12,9 @@ struct clock_saved {
  * either way. */
 int clock_raise(struct clock_saved *saved);
 void clock_restore(const struct clock_saved *saved);
+
+/* A part whose option bytes start the watchdog by themselves must not be reset in the middle; it is never started
+ * here. */
+void watchdog_feed(void);
 
 #endif
