@@ -71,7 +71,6 @@ class Validity:
 @dataclass(frozen=True)
 class _Config:
     site: str
-    holder: str
     validity: Validity
 
 
@@ -112,7 +111,6 @@ class Desk:
         config = {
             "schema": 1,
             "site": site,
-            "online_holder": online.holder,
             "days": {"root": validity.root_days, "targets": validity.targets_days, "online": validity.online_days},
         }
         # Written last: a folder without it is no desk yet.
@@ -125,8 +123,14 @@ class Desk:
 
     @property
     def online_holder(self) -> str:
-        """Who keeps the token that signs snapshot and timestamp."""
-        return self._config.holder
+        """Who keeps the token that signs snapshot and timestamp, as the last ceremony recorded it."""
+        before = self.in_force()
+        if before is None:
+            ceremony: Any = self.proposal().ceremony
+        else:
+            document = _require(self.folder / "ceremonies" / f"{before.versions.root}.json", envelope.MAX_BYTES)
+            ceremony = strict_json.decode(envelope.decode(document, (CEREMONY_TYPE,)).payload)
+        return str(ceremony["online"]["holder"])
 
     @property
     def repository(self) -> Path:
@@ -147,6 +151,13 @@ class Desk:
             return None
         return SiteTrust.verify(Directory(self.repository), self.pinned_root)
 
+    def published(self) -> SiteTrust:
+        """What is published; DeskUnpublished before the first promotion."""
+        found = self.in_force()
+        if found is None:
+            raise DeskUnpublished
+        return found
+
     def proposal(self) -> Proposal:
         """The open proposal."""
         document = _read(self.folder / "proposal.json", MAX_PROPOSAL)
@@ -162,7 +173,7 @@ class Desk:
         proposal, before = self.proposal(), self.in_force()
         after = self._proposed(proposal, before)
         after.check()
-        return describe(proposal, before, after, self._ring())
+        return describe(proposal, before, after, self.ring())
 
     @contextmanager
     def edit(self, now: datetime) -> Iterator[Draft]:
@@ -198,15 +209,14 @@ class Desk:
         Where the people who approved the targets in force would no longer be enough, the proposal also asks the new
         root's approvers to approve the same targets again.
         """
-        before, ring = self.in_force(), self._ring()
-        if before is None or ring is None:
-            raise DeskUnpublished
+        before, ring = self.published(), self.ring()
+        assert ring is not None
         added, gone = list(add), set(remove)
         kept = [one for one in approvers_of(ring) if one.person not in gone | {new.person for new in added}]
         if gone - {one.person for one in approvers_of(ring)}:
             raise NothingProposed(why=f"{', '.join(sorted(gone))}: not all of them are approvers")
         threshold = threshold or ring.thresholds["root"]
-        holder = online.holder if online else self._config.holder
+        holder = online.holder if online else self.online_holder
         key = online.public if online else self._online_key(ring)
         expires = now + timedelta(days=self._config.validity.root_days)
         root = compose_root(before.versions.root + 1, [*kept, *added], key, threshold, expires)
@@ -233,20 +243,20 @@ class Desk:
         """Sign the open proposal as `person`; `expect` is the digest of what this person was shown."""
         self.show()  # refuses what cannot be shown in full: nobody signs unseen
         made = contribute(
-            self.proposal(), self._ring(), key, person=person, expect=expect, ticket=ticket, tickets=tickets, at=at
+            self.proposal(), self.ring(), key, person=person, expect=expect, ticket=ticket, tickets=tickets, at=at
         )
         self.hand_in(made.to_bytes())
         return made
 
     def hand_in(self, document: bytes, path: str = "the contribution") -> Contribution:
         """Add a contribution that was made elsewhere."""
-        found = parse_contribution(document, path, self.proposal(), self._ring())
+        found = parse_contribution(document, path, self.proposal(), self.ring())
         durable.write_atomic(self._contribution(found), document, 0o644)
         return found
 
     def contributions(self) -> list[Contribution]:
         """What has been handed in to the open proposal, checked again."""
-        proposal, ring = self.proposal(), self._ring()
+        proposal, ring = self.proposal(), self.ring()
         return [
             parse_contribution(_require(path, _MAX_CONFIG * 2), path.name, proposal, ring)
             for path in sorted((self.folder / "contributions").glob("*.json"))
@@ -257,7 +267,7 @@ class Desk:
         proposal, before = self.proposal(), self.in_force()
         self._require_fresh(proposal, before)
         contributions = self.contributions()
-        ring = proposal.ring() or self._ring()
+        ring = proposal.ring() or self.ring()
         assert ring is not None
         self._require_thresholds(proposal, ring, contributions)
         if proposal.root is not None:
@@ -269,9 +279,8 @@ class Desk:
 
     def renew(self, online: Key, now: datetime) -> SiteTrust:
         """Publish the same targets with a new snapshot and timestamp: the desk is alive."""
-        before, ring = self.in_force(), self._ring()
-        if before is None or ring is None:
-            raise DeskUnpublished
+        before, ring = self.published(), self.ring()
+        assert ring is not None
         return self._publish(
             carried(before, self.repository), before.versions.targets, ring, before=before, online=online, now=now
         )
@@ -291,7 +300,8 @@ class Desk:
         os.sync()  # a stick is pulled as soon as this returns
         return fully_verified(folder, self.pinned_root)
 
-    def _ring(self) -> KeyRing | None:
+    def ring(self) -> KeyRing | None:
+        """Who holds which key under the root in force; None before the first promotion."""
         before = self.in_force()
         if before is None:
             return None
@@ -369,14 +379,14 @@ class Desk:
     def _require_thresholds(self, proposal: Proposal, ring: KeyRing, contributions: list[Contribution]) -> None:
         asked: list[tuple[str, KeyRing]] = [("targets", ring)] if proposal.targets else []
         if proposal.root is not None:
-            asked += [("root", one) for one in (ring, self._ring()) if one is not None]
+            asked += [("root", one) for one in (ring, self.ring()) if one is not None]
         for part, by in asked:
             signed = {one.person for one in contributions if one.key.keyid in by.roles[part] and part in one.signatures}
             able = {str(by.keys[keyid].person) for keyid in by.roles[part]}
             if len(signed) < by.thresholds[part]:
                 missing = ", ".join(sorted(able - signed))
                 raise ApprovalsTooFew(part=part, found=len(signed), expected=by.thresholds[part], missing=missing)
-        known = self._ring() if proposal.root is not None and proposal.base_root else None
+        known = self.ring() if proposal.root is not None and proposal.base_root else None
         for keyid in sorted(ring.roles["root"] - known.roles["root"]) if known else ():
             if all(one.key.keyid != keyid for one in contributions):
                 raise PossessionUnproven(person=ring.keys[keyid].person)
@@ -408,9 +418,7 @@ class Desk:
             raise PromotionRefused(why=f"{error.code} {error.engineer_sentence()}") from None
         self._published.publish(prepared)
         self._drop_promoted()
-        published = self.in_force()
-        assert published is not None
-        return published
+        return self.published()
 
     def _contribution(self, one: Contribution) -> Path:
         # One file a key: a person who changes tokens signs the rotation with both.
@@ -426,7 +434,6 @@ def _read_config(folder: Path) -> _Config:
         days = value["days"]
         return _Config(
             site=str(value["site"]),
-            holder=str(value["online_holder"]),
             validity=Validity(int(days["root"]), int(days["targets"]), int(days["online"])),
         )
     except (EvidenceError, KeyError, TypeError, ValueError) as error:

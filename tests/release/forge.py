@@ -29,9 +29,9 @@ from appliance.verify.site_approvals import PAYLOAD_TYPE
 Doc = dict[str, Any]
 Edit = Callable[[Doc], None]
 
-IMAGE = bytes(range(256)) * 16
-"""4 KiB of firmware, as a bin."""
 START = 0x0800_0000
+IMAGE = (0x2004_0000).to_bytes(4, "little") + (START + 0x201).to_bytes(4, "little") + bytes(range(256)) * 4
+"""A kilobyte of firmware, as a bin: a vector table and what it points to."""
 
 
 @cache
@@ -110,7 +110,7 @@ def good_documents() -> dict[str, Any]:
                 "length": len(IMAGE),
                 "load_address": START,
             },
-            "ranges": [{"name": "image", "start": START, "length": len(IMAGE), "sha256": sha(IMAGE)}],
+            "ranges": [{"name": "image-0", "start": START, "length": len(IMAGE), "sha256": sha(IMAGE)}],
         },
         "orders/WO-1.json": {
             "schema": 1,
