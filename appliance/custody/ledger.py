@@ -93,6 +93,8 @@ class Ledger:
         return self._counts.get(order, 0) - (mine is not None and mine.counts and mine.order == order)
 
     def add_manifest(self, signed: Signed, earliest: datetime) -> None:
+        if signed.press in self._manifests:
+            raise ValueError("a press was signed twice")
         self._write({"at": "manifest", **vars(signed), "earliest": format_time(earliest)})
 
     def add_tree(self, tree: Tree) -> None:
