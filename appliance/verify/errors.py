@@ -30,6 +30,7 @@ from appliance.evidence.errors import (
     SequenceContradicted,
     StationContradicted,
     SubjectWrong,
+    TreeShrinks,
     VerdictContradicted,
 )
 
@@ -57,6 +58,7 @@ _FALSE_EVIDENCE = (
     SequenceContradicted,
     StationContradicted,
     SubjectWrong,
+    TreeShrinks,
     VerdictContradicted,
 )
 
