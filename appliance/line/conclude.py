@@ -19,6 +19,7 @@ from appliance.line.peers import as_wire
 from appliance.line.unit import Shop
 
 _NOT_YET_CHECKPOINTED = "PL-REC-004"
+_LAST_WORD = 3
 _PANEL_HAS_ITS_OWN_END = frozenset({"PL-PNL-020", "PL-PNL-021"})
 
 
@@ -35,6 +36,7 @@ class Conclusion:
         self._signing = signing
         self._recovered = recovered
         self._envelope = ""
+        self._open_refusals = 0
 
     def run(self) -> None:
         """Take the cycle from `sign` (or `finish`) to `done`. Raises Stopping."""
@@ -70,6 +72,7 @@ class Conclusion:
             else:
                 self._refused("signer", error)
         else:
+            self._open_refusals = 0
             self._envelope = reply["envelope"]
             self._cycle.signed()
 
@@ -100,11 +103,17 @@ class Conclusion:
         return None if verdict is None else str(verdict)
 
     def _will_come(self, error: ProoflineError) -> bool:
-        """Whether asking again later makes sense: somebody is away, or a gate is closed for everybody."""
-        return isinstance(error, IpcError) or bool(self._shop.peers.gates(None).closed)
+        """Whether asking again later makes sense: somebody is away, or a gate is closed for everybody. A gate may open
+        between two questions, so one refusal with open gates is not yet the last word."""
+        if isinstance(error, IpcError) or self._shop.peers.gates(None).closed:
+            self._open_refusals = 0
+            return True
+        self._open_refusals += 1
+        return self._open_refusals < _LAST_WORD
 
     def _refused(self, service: str, error: ProoflineError) -> None:
         refusal = EvidenceRefused(service=service, why=str(error))
+        self._open_refusals = 0
         self._cycle.evidence_refused(refusal)
         self._observations = {
             **self._observations,

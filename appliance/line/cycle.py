@@ -10,6 +10,7 @@
 
 - The order is ready, identify, reserve, program, (identity), measure, (lock, power-cycle, attest, prove lock), sign,
   append, finish. A route leaves out what the product or the event does not ask for; the order never changes.
+- A route without a measurement (return, scrap) ends as `refused`, with a refusal that says what was recorded.
 - A device is reserved before its flash is touched, and its flash is touched once under one reservation.
 - Whatever fails leads to `sign`, with a verdict by how far it came: before the flash was touched `aborted` where board
   or probe did not answer and `refused` otherwise; after that `fail` where programming or measurement said no, and
@@ -153,6 +154,13 @@ class Cycle:
         self._next(Stage.MEASURE)
         if self.stage is Stage.SIGN:
             self.verdict = "pass"
+
+    def recorded(self, refusal: ProoflineError) -> None:
+        """The route ends with the reservation: the device is known, nothing was measured, so nothing passed."""
+        self._at(Stage.SIGN)
+        if self.verdict is not None:
+            raise OutOfOrder("there is a verdict already")
+        self.verdict, self.refusal = "refused", refusal
 
     def fail(self, kind: Kind, refusal: ProoflineError, *, stop: bool = False) -> None:
         """It ends here; the verdict follows from how far it came."""

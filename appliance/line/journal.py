@@ -103,8 +103,8 @@ class UnitJournal:
             self._length += 1
 
     def _write(self, record: Doc) -> None:
+        self._apply(record)  # first: a step out of order is a defect and must not become durable
         self._journal.append(strict_json.encode(record))
-        self._apply(record)
         self._length += 1
 
     def _apply(self, record: object) -> None:

@@ -76,8 +76,8 @@ class Peers:
         """Hand what is owed to the recorder's journal; what it does not take stays owed."""
         for owed in journal.owed:
             try:
-                # A record that was sent before a crash is not sent twice.
-                if not self.recorder.call("PressOutcome", press=owed.press)["journalled"]:
+                # A refusal that was sent before a crash is not sent twice; a second line_stop would tell no lie.
+                if owed.kind != "refusal" or not self.recorder.call("PressOutcome", press=owed.press)["journalled"]:
                     self.recorder.call("JournalRefusal", kind=owed.kind, press=owed.press, refusal=owed.refusal)
             except IpcError:
                 return

@@ -114,7 +114,8 @@ class Unit:
             erase_all = self._knows_device_as_unfinished(device)
             self._reserve(device)
         if (recorded := _RECORDED.get(self._event)) is not None:
-            raise recorded
+            cycle.recorded(recorded())
+            return
         self._shop.journal.program(self.press)
         cycle.touching()
         with self._timed("program"):

@@ -5,8 +5,9 @@
 - The right lamp is lit in one pattern only, steadily: `pass`, "there is a proof". There is no other use of it.
 - The left lamp is lit whenever something is wrong, and never while a unit is worked on. A failed unit therefore cannot
   look like a running one, not even where one lamp is dead.
-- The left lamp counts for a closed gate: 2 flashes the clock, 3 the signing key, 4 the release or order, 5 the log.
-- Every pattern repeats after 16 slots of 200 ms, so any two of them can be compared over one cycle.
+- The left lamp counts for a closed gate: 2 flashes the clock, 3 the signing key, 4 the release or order; a short and a
+  long one the log. Any two patterns differ for 400 ms in each cycle at least, wherever one begins to look.
+- Every pattern repeats after 20 slots of 200 ms, so any two of them can be compared over one cycle.
 
 Pure: `lit` says which lamps burn at a moment; `appliance.panel.pins` makes it so. docs/operator.md shows this table.
 """
@@ -16,7 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 SLOT_MS = 200
-SLOTS = 16
+SLOTS = 20
 LAMPS = ("red", "blue", "green")
 """From left to right."""
 
@@ -26,7 +27,7 @@ _STEADY = "x" * SLOTS
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """One sign. `red`, `blue`, `green`: 16 slots, `x` is lit; `buzzer`: sounded on entry, or for ever (`repeats`)."""
+    """One sign. `red`, `blue`, `green`: 20 slots, `x` is lit; `buzzer`: sounded on entry, or for ever (`repeats`)."""
 
     name: str
     red: str
@@ -45,43 +46,43 @@ PATTERNS: dict[str, Pattern] = {
     pattern.name: pattern
     for pattern in (
         Pattern("starting", _OFF, _OFF, _OFF, "The station is starting."),
-        Pattern("signed_out", _OFF, "x...............", _OFF, "Scan your badge."),
-        Pattern("no_order", _OFF, "xxx.xxx.........", _OFF, "Scan a work order."),
+        Pattern("signed_out", _OFF, "xx..................", _OFF, "Scan your badge."),
+        Pattern("no_order", _OFF, "xxxx..xxxx..........", _OFF, "Scan a work order."),
         Pattern("ready", _OFF, _STEADY, _OFF, "Ready. Put a board in and press."),
-        Pattern("running", _OFF, "xx..xx..xx..xx..", _OFF, "Working. Do not touch the board."),
+        Pattern("running", _OFF, "xx..xx..xx..xx..xx..", _OFF, "Working. Do not touch the board."),
         Pattern("pass", _OFF, _OFF, _STEADY, "PASS. The proof is in the log.", buzzer="x"),
         Pattern("fail", _STEADY, _OFF, _OFF, "FAIL. Put the board aside.", buzzer="xxxxxxxx"),
-        Pattern("refused", "xxxxxxxxxxxx....", _OFF, _OFF, "NOT DONE. The board was not changed.", buzzer="xx.xx"),
+        Pattern("refused", "xxxxxxxxxxxxxxx.....", _OFF, _OFF, "NOT DONE. The board was not changed.", buzzer="xx.xx"),
         Pattern(
             "attention",
             _STEADY,
-            "xxxxxx..xxxxxx..",
+            "xxxxxx....xxxxxx....",
             _OFF,
             "CHECK THIS BOARD. Its work was interrupted. Put it aside.",
             buzzer="xxxx.xxxx",
         ),
         Pattern(
             "stopped",
-            "x.x.x.x.x.x.x.x.",
+            "x.x.x.x.x.x.x.x.x.x.",
             _OFF,
             _OFF,
             "LINE STOPPED. Call a lead.",
-            buzzer="xx......xx......",
+            buzzer="xx........xx........",
             repeats=True,
         ),
         Pattern(
             "fault",
-            "xxxxxxxx........",
-            "xxxxxxxx........",
+            "xxxxxxxxxx..........",
+            "xxxxxxxxxx..........",
             _OFF,
             "STATION FAULT. Put the board aside and call the line engineer.",
             buzzer="xxxx....xxxx",
         ),
-        Pattern("gate_clock", "x.x.............", _OFF, _OFF, "The station is not sure of the time."),
-        Pattern("gate_signer", "x.x.x...........", _OFF, _OFF, "The signing key is not available."),
-        Pattern("gate_release", "x.x.x.x.........", _OFF, _OFF, "There is no valid release or work order."),
-        Pattern("gate_log", "x.x.x.x.x.......", _OFF, _OFF, "The log cannot take more units."),
-        Pattern("not_enrolled", "xxxx....xxxx....", "....xxxx....xxxx", _OFF, "This station is not enrolled."),
+        Pattern("gate_clock", "xx..xx..............", _OFF, _OFF, "The station is not sure of the time."),
+        Pattern("gate_signer", "xx..xx..xx..........", _OFF, _OFF, "The signing key is not available."),
+        Pattern("gate_release", "xx..xx..xx..xx......", _OFF, _OFF, "There is no valid release or work order."),
+        Pattern("gate_log", "xx..xxxxxx..........", _OFF, _OFF, "The log cannot take more units."),
+        Pattern("not_enrolled", "xxxxx.....xxxxx.....", ".....xxxxx.....xxxxx", _OFF, "This station is not enrolled."),
     )
 }
 
