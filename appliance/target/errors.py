@@ -103,6 +103,12 @@ class ImageUnknownFormat(ImageError):
     engineer = "The firmware format {format} is not one of elf, hex, bin."
 
 
+class ImageFragmented(ImageError):
+    code = "PL-TGT-017"
+    engineer = "The firmware lies in more than {limit} separate pieces of flash."
+    action = "Have the release desk fill the gaps between the pieces when it builds the firmware."
+
+
 class UnknownPart(TargetError):
     code = "PL-TGT-020"
     operator = "This station does not know this product's chip. Call the line engineer."

@@ -2,12 +2,14 @@
 
 - Strict: everything in the file must be understood and lie in the part's flash; nothing is said twice, nothing is
   left over, an ELF's load addresses are what counts, and the device could boot what results.
-- Bounded: a file over `MAX_FILE_BYTES` is refused unread, memory is proportional to the file, work is linear.
+- Bounded: a file over `MAX_FILE_BYTES` is refused unread, as is a scattering of more pieces than anybody builds;
+  memory and work are proportional to the file.
 - Only `ImageError` comes out, whatever goes in. Standard library only; tests compare with intelhex and pyelftools.
 """
 
 from __future__ import annotations
 
+import binascii
 import hashlib
 import itertools
 import struct
@@ -25,6 +27,7 @@ from appliance.target.errors import (
     HexWrap,
     ImageBadHeader,
     ImageEmpty,
+    ImageFragmented,
     ImageNotBootable,
     ImageNotElf,
     ImageOutsideFlash,
@@ -36,6 +39,9 @@ from appliance.target.errors import (
 
 MAX_FILE_BYTES = 16 * 1024 * 1024
 MAX_PROGRAM_HEADERS = 64
+MAX_PIECES = 4096
+MAX_SEGMENTS = 24
+"""So many ranges, and the gaps between them, fit into one measurement."""
 
 _ELF_HEADER = struct.Struct("<16sHHIIIIIHHHHHH")
 _PROGRAM_HEADER = struct.Struct("<IIIIIIII")
@@ -116,6 +122,8 @@ def _joined(pieces: Iterable[Segment], profile: BoardProfile) -> tuple[Segment, 
     """The pieces in address order, touching ones joined; refuses what overlaps or leaves the flash."""
     inside = []
     for piece in pieces:
+        if not piece.data:
+            continue
         if not profile.in_flash(piece.start, len(piece.data)):
             raise ImageOutsideFlash(
                 start=hex(piece.start),
@@ -124,8 +132,9 @@ def _joined(pieces: Iterable[Segment], profile: BoardProfile) -> tuple[Segment, 
                 flash_start=hex(profile.flash_start),
                 flash_end=hex(profile.flash_end),
             )
-        if piece.data:
-            inside.append(piece)
+        inside.append(piece)
+        if len(inside) > MAX_PIECES:
+            raise ImageFragmented(limit=MAX_PIECES)
     inside.sort(key=lambda piece: piece.start)
     runs: list[list[Segment]] = []
     for piece in inside:
@@ -135,6 +144,8 @@ def _joined(pieces: Iterable[Segment], profile: BoardProfile) -> tuple[Segment, 
             runs[-1].append(piece)
         else:
             runs.append([piece])
+    if len(runs) > MAX_SEGMENTS:
+        raise ImageFragmented(limit=MAX_SEGMENTS)
     return tuple(Segment(run[0].start, b"".join(piece.data for piece in run)) for run in runs)
 
 
@@ -194,8 +205,11 @@ def _elf_segments(data: bytes) -> Iterator[Segment]:
 
 
 def _hex_segments(data: bytes) -> Iterator[Segment]:
-    """Intel HEX with any of its six record types; every line is a record, the last one the end-of-file record."""
-    base = 0
+    """Intel HEX with any of its six record types; every line is a record, the last one the end-of-file record.
+
+    Records that follow each other come out as one segment: a large file has tens of thousands of them.
+    """
+    base, start, run = 0, 0, bytearray()
     ended = False
     lines = data.split(b"\n")
     if lines[-1] == b"":
@@ -203,45 +217,48 @@ def _hex_segments(data: bytes) -> Iterator[Segment]:
     for number, line in enumerate(lines, start=1):
         if ended:
             raise HexAfterEnd(line=number)
-        kind, offset, payload = _hex_record(number, line.removesuffix(b"\r"))
+        record = _hex_record(number, line)
+        kind, offset = record[3], record[1] << 8 | record[2]
         if kind == 0x00:
             # Linear banks and segments alike are 64 KiB; a record that wraps means different things to different
             # readers, so it means nothing here.
-            if offset + len(payload) > 0x10000:
+            if offset + record[0] > 0x10000:
                 raise HexWrap(line=number)
-            yield Segment(base + offset, payload)
+            if base + offset != start + len(run):
+                yield Segment(start, bytes(run))
+                start, run = base + offset, bytearray()
+            run += record[4:-1]
         elif kind == 0x01:
             ended = True
         elif kind == 0x02:
-            base = int.from_bytes(payload) << 4
+            base = int.from_bytes(record[4:-1]) << 4
         elif kind == 0x04:
-            base = int.from_bytes(payload) << 16
+            base = int.from_bytes(record[4:-1]) << 16
+    yield Segment(start, bytes(run))
     if not ended:
         raise ImageTruncated(format="hex", where="the file: its end-of-file record is missing")
 
 
-def _hex_record(number: int, line: bytes) -> tuple[int, int, bytes]:
-    """Type, offset and payload of one record."""
+def _hex_record(number: int, line: bytes) -> bytes:
+    """One record's bytes, from its length field to its checksum: complete, summed up, of a known type and length."""
     if line[:1] != b":":
         raise HexBadCharacter(line=number, reason="it does not start with a colon")
-    digits = line[1:]
-    if not digits.isalnum():
-        raise HexBadCharacter(line=number, reason="a character is not a hexadecimal digit")
     try:
-        record = bytes.fromhex(digits.decode("ascii"))
+        record = binascii.unhexlify(line[1:-1] if line.endswith(b"\r") else line[1:])
     except ValueError:
         raise HexBadCharacter(line=number, reason="it is not an even number of hexadecimal digits") from None
     if len(record) < 5 or len(record) != record[0] + 5:
-        raise HexBadLength(line=number, actual=max(0, len(record) - 5), expected=record[0])
+        raise HexBadLength(line=number, actual=max(0, len(record) - 5), expected=record[0] if record else 0)
     if sum(record) & 0xFF:
         raise HexBadChecksum(line=number)
     kind = record[3]
-    if kind not in (0x00, *_HEX_FIXED_LENGTHS):
-        raise HexUnknownRecord(line=number, type=kind)
-    expected = _HEX_FIXED_LENGTHS.get(kind, record[0])
-    if record[0] != expected:
-        raise HexBadLength(line=number, actual=record[0], expected=expected)
-    return kind, int.from_bytes(record[1:3]), record[4:-1]
+    if kind:
+        expected = _HEX_FIXED_LENGTHS.get(kind)
+        if expected is None:
+            raise HexUnknownRecord(line=number, type=kind)
+        if record[0] != expected:
+            raise HexBadLength(line=number, actual=record[0], expected=expected)
+    return record
 
 
 def _bin_segments(data: bytes, load_address: int | None) -> Iterator[Segment]:
