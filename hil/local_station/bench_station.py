@@ -179,11 +179,7 @@ class LocalStation:
     def scan(self, text: str, heard: Callable[[dict[str, Any]], bool]) -> None:
         """Hold a code before the scanner until the panel shows that it was heard."""
         self.hands.ask(do="scan", text=text)
-        deadline = time.monotonic() + 20
-        while not heard(seen := self.look()):
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"{text}: the panel shows {seen}")
-            time.sleep(0.02)
+        self._wait(lambda: heard(self.look()))
 
     def sign_in(self, badge: str = OPERATOR_BADGE) -> None:
         self.scan(badge, lambda seen: seen["operator"] is not None)
@@ -197,11 +193,20 @@ class LocalStation:
 
     def insert(self, uid: str) -> None:
         """Put a board on the fixture; whatever lay there is taken off."""
+        if self.fixture.ask(do="boards")["inserted"] is not None:
+            self.fixture.ask(do="remove")
         self.fixture.ask(do="insert", uid=uid)
 
     def press(self) -> None:
         """Press the button, without waiting for anything."""
         self.hands.ask(do="press", hold_ms=120)
+
+    def press_and_look(self) -> str:
+        """Press, and wait only until the panel has made a press of it; its id."""
+        before = self.presses()
+        self.press()
+        self._wait(lambda: self.presses() > before)
+        return self.last_press()
 
     def press_and_wait(self, *, timeout_s: float = 120.0, watch: Callable[[str], None] = lambda _line: None) -> Outcome:
         """Press, wait until the unit's end is shown, and say what came of it. `watch` gets each new line of text."""
@@ -226,6 +231,13 @@ class LocalStation:
                 raise TimeoutError(f"the panel still shows {seen}; line: {self.supervisor.journal('line')[-1500:]}")
             time.sleep(0.02)
         return self.outcome(self.last_press(), seen)
+
+    def _wait(self, there: Callable[[], bool], timeout_s: float = 20.0) -> None:
+        deadline = time.monotonic() + timeout_s
+        while not there():
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"the panel shows {self.look()}")
+            time.sleep(0.02)
 
     def outcome(self, press: str, seen: Mapping[str, Any]) -> Outcome:
         with Client("recorder", self.supervisor.run / "recorder.sock") as recorder:

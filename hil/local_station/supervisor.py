@@ -3,6 +3,7 @@
 - Keeps systemd's conventions, so that services cannot tell: LISTEN_FDS, NOTIFY_SOCKET, WATCHDOG_USEC,
   STATE_DIRECTORY, own uid, no new privileges, no capabilities.
 - The listening sockets belong to the supervisor: a service that dies and comes back loses no caller in the queue.
+  Stopping a service closes its door as well: callers learn at once that nobody is there.
 - A service that ends on its own account, or whose watchdog falls silent, is started again.
 - Started as root, every service has a uid of its own; otherwise all share the caller's, and nothing that rests on
   peers can be shown (`separate_users` says which).
@@ -81,7 +82,7 @@ class Supervisor:
         service.start(timeout_s)
 
     def stop(self, role: str) -> None:
-        """SIGTERM, and SIGKILL where that does not help."""
+        """SIGTERM, and SIGKILL where that does not help; the door is closed until the unit is started again."""
         self._services[role].stop()
 
     def kill(self, role: str) -> None:
@@ -132,7 +133,7 @@ class _Service:
         state.mkdir(exist_ok=True)
         os.chown(state, self._uid, self._uid if separate_users() else -1)
         state.chmod(0o700)
-        self._listener = self._listen() if unit.listens else None
+        self._listener: socket.socket | None = None
         self._notify = self._listen_for_notices()
         threading.Thread(target=self._hear_notices, daemon=True).start()
 
@@ -140,6 +141,8 @@ class _Service:
         if self.pid:
             return
         self._wanted = True
+        if self.unit.listens and self._listener is None:
+            self._listener = self._listen()
         self._spawn()
         self.wait_ready(-1, timeout_s)
 
@@ -154,6 +157,9 @@ class _Service:
 
     def stop(self) -> None:
         self._wanted = False
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
         if not self.pid:
             return
         self._signal(signal.SIGTERM)
@@ -170,8 +176,6 @@ class _Service:
 
     def close(self) -> None:
         self.stop()
-        if self._listener is not None:
-            self._listener.close()
         self._notify.close()
 
     def _signal(self, number: int) -> None:
