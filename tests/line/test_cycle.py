@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,19 +15,25 @@ WHY = FlashNotAsApproved(why="planned")
 NO = EvidenceRefused(service="signer", why="planned")
 
 
+def both(first: Callable[[], None], second: Callable[[], None]) -> None:
+    first()
+    second()
+
+
 def at(stage: Stage, event: str = "provision") -> Cycle:
     """A cycle that came as far as `stage`."""
     cycle = Cycle()
-    for reached, step in (
+    steps: tuple[tuple[Stage, Callable[[], None]], ...] = (
         (Stage.READY, lambda: cycle.begin(route_of(event))),
         (Stage.IDENTIFY, cycle.identified),
-        (Stage.RESERVE, lambda: (cycle.reserving(), cycle.reserved())),
-        (Stage.PROGRAM, lambda: (cycle.touching(), cycle.programmed())),
+        (Stage.RESERVE, lambda: both(cycle.reserving, cycle.reserved)),
+        (Stage.PROGRAM, lambda: both(cycle.touching, cycle.programmed)),
         (Stage.MEASURE, cycle.measured),
         (Stage.SIGN, cycle.signed),
         (Stage.APPEND, lambda: cycle.appended("pass")),
         (Stage.FINISH, cycle.finished),
-    ):
+    )
+    for reached, step in steps:
         if cycle.stage is stage:
             return cycle
         assert cycle.stage is reached
@@ -34,7 +42,7 @@ def at(stage: Stage, event: str = "provision") -> Cycle:
     return cycle
 
 
-def test_a_good_unit_is_green_only_once_it_is_logged():
+def test_a_good_unit_is_green_only_once_it_is_logged() -> None:
     for stage in (Stage.READY, Stage.RESERVE, Stage.MEASURE, Stage.SIGN, Stage.APPEND):
         assert not at(stage).green
     assert at(Stage.FINISH).green
@@ -60,7 +68,7 @@ def test_a_good_unit_is_green_only_once_it_is_logged():
         (Stage.MEASURE, True, Kind.UNCERTAIN, "quarantined"),
     ],
 )
-def test_a_failure_gives_the_verdict_of_how_far_it_came(stage, touched, kind, verdict):
+def test_a_failure_gives_the_verdict_of_how_far_it_came(stage: Stage, touched: bool, kind: Kind, verdict: str) -> None:
     cycle = at(stage)
     if touched and stage is Stage.PROGRAM:
         cycle.touching()
@@ -71,7 +79,7 @@ def test_a_failure_gives_the_verdict_of_how_far_it_came(stage, touched, kind, ve
     assert not cycle.green
 
 
-VERBS = {
+VERBS: dict[str, Callable[[Cycle], None]] = {
     "begin": lambda c: c.begin(route_of("provision")),
     "identified": Cycle.identified,
     "reserving": Cycle.reserving,
@@ -83,7 +91,7 @@ VERBS = {
     "fail": lambda c: c.fail(Kind.LINK, WHY),
     "uncertain": lambda c: c.fail(Kind.UNCERTAIN, WHY),
     "signed": Cycle.signed,
-    "appended": lambda c: c.appended(c.verdict),
+    "appended": lambda c: c.appended(c.verdict or "pass"),
     "unsigned": Cycle.unsigned,
     "evidence_refused": lambda c: c.evidence_refused(NO),
     "journalled": Cycle.journalled,
@@ -104,7 +112,7 @@ ALLOWED = {
 
 @pytest.mark.parametrize("stage", ALLOWED)
 @pytest.mark.parametrize("verb", VERBS)
-def test_no_step_out_of_order(stage, verb):
+def test_no_step_out_of_order(stage: Stage, verb: str) -> None:
     cycle = at(stage)
     if verb in ALLOWED[stage]:
         VERBS[verb](cycle)
@@ -113,14 +121,14 @@ def test_no_step_out_of_order(stage, verb):
             VERBS[verb](cycle)
 
 
-def test_flash_is_touched_once_and_only_under_a_reservation():
+def test_flash_is_touched_once_and_only_under_a_reservation() -> None:
     cycle = at(Stage.PROGRAM)
     cycle.touching()
     with pytest.raises(OutOfOrder):
         cycle.touching()
 
 
-def test_a_unit_without_a_reservation_may_end_in_the_refusal_journal():
+def test_a_unit_without_a_reservation_may_end_in_the_refusal_journal() -> None:
     cycle = at(Stage.READY)
     cycle.fail(Kind.POLICY, WHY)
     cycle.unsigned()
@@ -129,7 +137,7 @@ def test_a_unit_without_a_reservation_may_end_in_the_refusal_journal():
     assert (cycle.stage, cycle.verdict, cycle.green) == (Stage.DONE, "refused", False)
 
 
-def test_refused_evidence_turns_a_pass_into_quarantine_and_then_ends():
+def test_refused_evidence_turns_a_pass_into_quarantine_and_then_ends() -> None:
     cycle = at(Stage.SIGN)
     cycle.evidence_refused(NO)
     assert (cycle.stage, cycle.verdict, cycle.refusal) == (Stage.SIGN, "quarantined", NO)
@@ -141,7 +149,7 @@ def test_refused_evidence_turns_a_pass_into_quarantine_and_then_ends():
 
 
 @pytest.mark.parametrize("event", ["return", "scrap"])
-def test_return_and_scrap_never_touch_the_flash(event):
+def test_return_and_scrap_never_touch_the_flash(event: str) -> None:
     assert Stage.PROGRAM not in route_of(event)
     cycle = at(Stage.RESERVE, event)
     cycle.reserving()
@@ -158,7 +166,7 @@ def test_return_and_scrap_never_touch_the_flash(event):
 
 
 @given(st.lists(st.sampled_from(sorted(VERBS)), max_size=40))
-def test_whatever_is_said_to_it_the_rules_hold(verbs):
+def test_whatever_is_said_to_it_the_rules_hold(verbs: list[str]) -> None:
     cycle = Cycle()
     touched = finished = appended = 0
     for verb in verbs:

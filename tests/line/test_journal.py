@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from appliance import durable
@@ -15,12 +19,12 @@ PROBE = {"kind": "k", "id": "i"}
 
 
 @pytest.fixture
-def path(tmp_path):
+def path(tmp_path: Path) -> Path:
     return tmp_path / "units.journal"
 
 
-def test_the_furthest_intent_is_found_again(path):
-    steps = [
+def test_the_furthest_intent_is_found_again(path: Path) -> None:
+    steps: list[tuple[str, Callable[[UnitJournal], None]]] = [
         ("taken", lambda j: j.taken(P)),
         ("reserve", lambda j: j.reserve(P, DEVICE, PROBE)),
         ("program", lambda j: j.program(P)),
@@ -56,20 +60,20 @@ def test_the_furthest_intent_is_found_again(path):
         lambda j: j.done(P),
     ],
 )
-def test_intents_out_of_order_are_a_defect(path, acts):
+def test_intents_out_of_order_are_a_defect(path: Path, acts: Any) -> None:
     with durable.Journal(path) as journal, pytest.raises(ValueError, match=r"unit|once"):
         acts(UnitJournal(journal))
 
 
 @pytest.mark.parametrize("record", [b"x", b"[]", b"{}", b'{"at":"done","press":"p"}', b'{"at":"later"}'])
-def test_a_journal_that_makes_no_sense_is_refused_by_name(path, record):
+def test_a_journal_that_makes_no_sense_is_refused_by_name(path: Path, record: bytes) -> None:
     with durable.Journal(path) as journal:
         journal.append(record)
     with durable.Journal(path) as journal, pytest.raises(LineJournalWrong):
         UnitJournal(journal)
 
 
-def test_compaction_keeps_count_and_debts(path, monkeypatch):
+def test_compaction_keeps_count_and_debts(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(journal_module, "COMPACT_AT", 10)
     owed = Owed("refusal", Q, {"code": "PL-LIN-001"})
     with durable.Journal(path) as journal:
@@ -86,7 +90,7 @@ def test_compaction_keeps_count_and_debts(path, monkeypatch):
         assert units.owed == ()
 
 
-def test_debts_are_bounded_by_taking_no_more(path, monkeypatch):
+def test_debts_are_bounded_by_taking_no_more(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(journal_module, "MAX_OWED", 3)
     with durable.Journal(path) as journal:
         units = UnitJournal(journal)

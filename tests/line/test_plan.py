@@ -35,7 +35,7 @@ def plan(found: dict[str, Any], event: str = "provision", order: str = "WO-1") -
     return plan_for(SiteTrust.verify(Memory(files), files["metadata/1.root.json"]), "bench-01", order, event)
 
 
-def test_a_release_becomes_a_plan():
+def test_a_release_becomes_a_plan() -> None:
     found = plan(documents())
     assert [(one.name, one.start, one.length) for one in found.ranges] == [("image", START, 256)]
     assert found.image.segments[0].data == FIRMWARE
@@ -43,7 +43,7 @@ def test_a_release_becomes_a_plan():
     assert found.probe_record() == {"kind": "probe", "id": "any"}
 
 
-def test_an_image_may_be_allowed_in_several_ranges():
+def test_an_image_may_be_allowed_in_several_ranges() -> None:
     halves = [
         {"name": "a", "start": START, "length": 100, "sha256": sha(FIRMWARE[:100])},
         {"name": "b", "start": START + 100, "length": 156, "sha256": sha(FIRMWARE[100:])},
@@ -64,29 +64,29 @@ def test_an_image_may_be_allowed_in_several_ranges():
         ],
     ],
 )
-def test_firmware_that_is_not_exactly_its_allowlist_is_refused(ranges):
+def test_firmware_that_is_not_exactly_its_allowlist_is_refused(ranges: list[dict[str, Any]]) -> None:
     with pytest.raises(FirmwareNotAllowed):
         plan(documents(ranges=ranges))
 
 
-def test_a_digest_of_another_file_is_refused():
+def test_a_digest_of_another_file_is_refused() -> None:
     found = documents()
     found["releases/demo/1.0.0.json"]["firmware"]["sha256"] = "0" * 64
     with pytest.raises(FirmwareNotAllowed):
         plan(found)
 
 
-def test_firmware_that_could_not_boot_is_refused():
+def test_firmware_that_could_not_boot_is_refused() -> None:
     with pytest.raises(ImageError):
         plan(documents(bytes(256)))
 
 
-def test_an_order_that_is_not_approved_is_refused():
+def test_an_order_that_is_not_approved_is_refused() -> None:
     with pytest.raises(SiteError):
         plan(documents(), order="WO-9")
 
 
-def test_a_part_that_nobody_knows_is_refused():
+def test_a_part_that_nobody_knows_is_refused() -> None:
     found = documents()
     found["products/demo.json"]["part"] = "stm32f999"
     with pytest.raises(ProoflineError, match="PL-TGT-020"):
@@ -103,11 +103,11 @@ class Demanding:
 
 
 @pytest.mark.parametrize("demand", [Demanding(lock="rdp1"), Demanding(identity="x509")])
-def test_a_profile_that_asks_for_more_is_refused_by_name(demand, monkeypatch):
+def test_a_profile_that_asks_for_more_is_refused_by_name(demand: Demanding, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(SiteTrust, "profile", lambda self, sku: demand)
     with pytest.raises(PolicyNotSupported):
         plan(documents())
 
 
-def test_the_image_is_checked_before_any_board_is_opened():
+def test_the_image_is_checked_before_any_board_is_opened() -> None:
     assert "open_target" not in vars(plan_module)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
 from appliance import durable
-from appliance.ipc import Client
+from appliance.ipc import Caller, Client
 from appliance.ipc.errors import IpcError
 from appliance.panel.config import Config
 from appliance.panel.press import PressBook
@@ -39,7 +41,7 @@ print(held, ours)
 """
 
 
-def test_the_line_holds_nothing_that_it_may_not_have():
+def test_the_line_holds_nothing_that_it_may_not_have() -> None:
     done = subprocess.run(
         [sys.executable, "-c", REACH], cwd=CHECKOUT, capture_output=True, text=True, check=False, timeout=120
     )
@@ -112,13 +114,13 @@ class Scene:
 
 
 @pytest.fixture
-def scene(tmp_path):
+def scene(tmp_path: Path) -> Iterator[Scene]:
     found = Scene(tmp_path)
     yield found
     found.close()
 
 
-def test_a_closed_gate_is_journalled_by_the_real_process_and_committed_when_it_opens(scene):
+def test_a_closed_gate_is_journalled_by_the_real_process_and_committed_when_it_opens(scene: Scene) -> None:
     process = scene.start()
     until(lambda: (d := scene.describe()) and d["state"] == "idle", "the line to be idle")
     scene.gates.open = False
@@ -131,7 +133,7 @@ def test_a_closed_gate_is_journalled_by_the_real_process_and_committed_when_it_o
     assert process.wait(30) == 0
 
 
-def test_a_station_without_a_probe_aborts_by_name_with_a_manifest(scene):
+def test_a_station_without_a_probe_aborts_by_name_with_a_manifest(scene: Scene) -> None:
     """The staged site's probe is not there: the real probe session says so, and the unit has its manifest."""
     scene.start()
     until(lambda: (d := scene.describe()) and d["state"] == "idle", "the line to be idle")
@@ -141,14 +143,16 @@ def test_a_station_without_a_probe_aborts_by_name_with_a_manifest(scene):
     assert scene.recorder.reservations == {}
 
 
-def test_a_press_that_waited_while_the_line_was_down_is_not_begun(scene):
+def test_a_press_that_waited_while_the_line_was_down_is_not_begun(scene: Scene) -> None:
     press = scene.press()
     scene.start()
     assert scene.ended(press) == "aborted"
     assert scene.recorder.manifests[press]["code"] == "PL-LIN-021"
 
 
-def test_a_line_that_is_killed_while_its_evidence_waits_signs_the_same_after_its_restart(scene):
+def test_a_line_that_is_killed_while_its_evidence_waits_signs_the_same_after_its_restart(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
     process = scene.start()
     until(lambda: (d := scene.describe()) and d["state"] == "idle", "the line to be idle")
     sign = scene.recorder.append
@@ -158,14 +162,15 @@ def test_a_line_that_is_killed_while_its_evidence_waits_signs_the_same_after_its
         process.wait()
         return sign(*args, **kwargs)
 
-    scene.recorder.append = slow
+    monkeypatch.setattr(scene.recorder, "append", slow)
     scene.station.serve("recorder", scene.recorder)
     press = scene.press()
     until(lambda: process.poll() is not None, "the line to be killed in the middle of Append")
     first = until(lambda: scene.recorder.manifests.get(press), "the manifest")["envelope"]
-    assert scene.book.find(press).verdict is None
-    scene.recorder.append = sign
+    assert scene.book.unfinished is not None
+    monkeypatch.undo()
+    scene.station.serve("recorder", scene.recorder)
     scene.start()
     assert scene.ended(press) == "aborted"
     assert scene.recorder.manifests[press]["envelope"] == first
-    assert scene.panel.describe(None)["pattern"] == "attention"
+    assert scene.panel.describe(Caller(0, 0, "ops"))["pattern"] == "attention"

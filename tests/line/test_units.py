@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,21 +12,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.custody.errors import RangesWrong
+from appliance.ipc import Caller
 from appliance.line import peers, service
 from appliance.line.peers import as_wire
 from appliance.panel.errors import PassUnproven
 from appliance.target.errors import ImplausibleUid
-from tests.line.world import IMAGE, Crash, World
+from tests.line.world import IMAGE, UIDS, Crash, World
+
+LINE = Caller(UIDS["line"], 1, "line")
 
 
 @pytest.fixture(autouse=True)
-def _no_waiting(monkeypatch):
+def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(peers, "_RETRY_S", 0)
     monkeypatch.setattr(service, "_POLL_MS", 0)
 
 
 @pytest.fixture
-def world(tmp_path):
+def world(tmp_path: Path) -> Iterator[World]:
     found = World(tmp_path)
     found.live()
     yield found
@@ -53,7 +59,7 @@ def check(world: World, press: str) -> str:
     return ended.verdict
 
 
-def test_a_good_board_passes_and_is_green(world):
+def test_a_good_board_passes_and_is_green(world: World) -> None:
     press = world.press()
     world.live()
     assert check(world, press) == "pass"
@@ -61,7 +67,7 @@ def test_a_good_board_passes_and_is_green(world):
     assert world.flashed == [press]
 
 
-def test_a_board_that_measures_otherwise_fails(world):
+def test_a_board_that_measures_otherwise_fails(world: World) -> None:
     world.bad_flash = True
     press = world.press()
     world.live()
@@ -70,7 +76,7 @@ def test_a_board_that_measures_otherwise_fails(world):
     assert world.pattern() == "fail"
 
 
-def test_the_same_board_twice_stops_the_line_until_acknowledged_and_across_restarts(world):
+def test_the_same_board_twice_stops_the_line_until_acknowledged_and_across_restarts(world: World) -> None:
     world.press()
     world.live()
     second = world.press()
@@ -94,7 +100,7 @@ def test_the_same_board_twice_stops_the_line_until_acknowledged_and_across_resta
 
 
 @pytest.mark.parametrize(("event", "code"), [("return", "PL-LIN-004"), ("scrap", "PL-LIN-005")])
-def test_return_and_scrap_identify_and_record_only(world, event, code):
+def test_return_and_scrap_identify_and_record_only(world: World, event: str, code: str) -> None:
     press = world.press(event)
     world.live()
     assert check(world, press) == "refused"
@@ -103,7 +109,7 @@ def test_return_and_scrap_identify_and_record_only(world, event, code):
     assert world.recorder.manifests[press]["code"] == code
 
 
-def test_a_closed_signing_gate_ends_in_the_refusal_journal_and_is_committed_when_it_opens(world):
+def test_a_closed_signing_gate_ends_in_the_refusal_journal_and_is_committed_when_it_opens(world: World) -> None:
     world.shut_signer(questions=3)
     press = world.press()
     world.live()
@@ -115,7 +121,7 @@ def test_a_closed_signing_gate_ends_in_the_refusal_journal_and_is_committed_when
     assert world.recorder.committed == 1
 
 
-def test_a_closed_gate_that_leaves_signing_open_ends_in_a_refused_manifest(world):
+def test_a_closed_gate_that_leaves_signing_open_ends_in_a_refused_manifest(world: World) -> None:
     world.recorder.closed = [{**as_wire(ImplausibleUid(uid="0", reason="x")), "code": "PL-REC-031"}]
     press = world.press()
     world.live()
@@ -124,43 +130,21 @@ def test_a_closed_gate_that_leaves_signing_open_ends_in_a_refused_manifest(world
     assert world.recorder.journal == []
 
 
-def test_a_reserved_unit_waits_for_its_manifest(world):
-    probe = World.before_call
-    shut: list[str] = []
-
-    def before(self: World, role: str, verb: str) -> None:
-        if verb == "SignManifest" and not shut:
-            shut.append(verb)
-            self.shut_signer(questions=40)
-        probe(self, role, verb)
-
-    World.before_call = before  # type: ignore[method-assign]  # the gate closes in the middle of the unit
-    try:
-        press = world.press()
-        world.live()
-    finally:
-        World.before_call = probe  # type: ignore[method-assign]
+def test_a_reserved_unit_waits_for_its_manifest(world: World) -> None:
+    world.once["signer.SignManifest"] = lambda: world.shut_signer(questions=40)
+    press = world.press()
+    world.live()
     assert check(world, press) == "pass"
     assert world.recorder.journal == []
     assert world.points.count("signer.SignManifest") > 3
 
 
-def test_a_stop_is_journalled_also_where_the_unit_itself_could_only_be_journalled(world):
+def test_a_stop_is_journalled_also_where_the_unit_itself_could_only_be_journalled(world: World) -> None:
     world.press()
     world.live()
-    probe = World.before_call
-
-    def before(self: World, role: str, verb: str) -> None:
-        if verb == "Reserve":
-            self.shut_signer(questions=6)
-        probe(self, role, verb)
-
-    World.before_call = before  # type: ignore[method-assign]  # the gate closes in the middle of the unit
-    try:
-        press = world.press()
-        world.live()
-    finally:
-        World.before_call = probe  # type: ignore[method-assign]
+    world.once["recorder.Reserve"] = lambda: world.shut_signer(questions=6)
+    press = world.press()
+    world.live()
     assert check(world, press) == "refused"
     assert press not in world.recorder.manifests
     assert [record["kind"] for record in world.recorder.journal] == ["refusal", "line_stop"]
@@ -168,7 +152,9 @@ def test_a_stop_is_journalled_also_where_the_unit_itself_could_only_be_journalle
 
 
 @pytest.mark.parametrize("always", [False, True])
-def test_a_pass_that_the_signer_will_not_vouch_for_is_quarantined(world, always):
+def test_a_pass_that_the_signer_will_not_vouch_for_is_quarantined(
+    world: World, monkeypatch: pytest.MonkeyPatch, always: bool
+) -> None:
     sign = world.signer.sign_manifest
 
     def picky(caller: Any, press: str, observations: dict[str, Any]) -> dict[str, Any]:
@@ -176,7 +162,7 @@ def test_a_pass_that_the_signer_will_not_vouch_for_is_quarantined(world, always)
             raise RangesWrong(why="planned")
         return sign(caller, press=press, observations=observations)
 
-    world.signer.sign_manifest = picky
+    monkeypatch.setattr(world.signer, "sign_manifest", picky)
     world.rewire()
     world.live()
     press = world.press()
@@ -189,25 +175,18 @@ def test_a_pass_that_the_signer_will_not_vouch_for_is_quarantined(world, always)
         assert world.recorder.manifests[press]["code"] == "PL-LIN-011"
 
 
-def test_the_panel_shows_a_fault_and_no_green_when_the_line_lies(world):
+def test_the_panel_shows_a_fault_and_no_green_when_the_line_lies(world: World) -> None:
     press = world.press()
     with pytest.raises(PassUnproven):
-        world.panel.finish(
-            None,
-            press=press,
-            verdict="pass",
-            refusal=None,
-            stop=False,
-            recovered=False,  # type: ignore[arg-type]
-        )
+        world.panel.finish(LINE, press=press, verdict="pass", refusal=None, stop=False, recovered=False)
     assert world.pattern() == "fault"
-    assert world.book.find(press).verdict is None
+    assert world.book.unfinished is not None
     world.live()
     assert check(world, press) == "pass"
     assert world.pattern() == "pass"
 
 
-def test_a_press_from_before_the_line_started_is_not_begun(tmp_path):
+def test_a_press_from_before_the_line_started_is_not_begun(tmp_path: Path) -> None:
     world = World(tmp_path)
     press = world.press()
     world.live()
@@ -227,7 +206,7 @@ def points_of_a_good_unit(folder: Any) -> list[str]:
     return ["" for _ in range(start)] + world.points[start:]
 
 
-def test_a_crash_at_every_point_of_a_unit_is_resolved_once(tmp_path):
+def test_a_crash_at_every_point_of_a_unit_is_resolved_once(tmp_path: Path) -> None:
     (tmp_path / "good").mkdir()
     names = points_of_a_good_unit(tmp_path / "good")
     seen: dict[str, str] = {}
@@ -265,7 +244,7 @@ def test_a_crash_at_every_point_of_a_unit_is_resolved_once(tmp_path):
 
 
 @pytest.mark.parametrize("fault", ["away", "lost", "refuse", "closed"])
-def test_any_single_fault_at_any_point_ends_in_one_end(tmp_path, fault):
+def test_any_single_fault_at_any_point_ends_in_one_end(tmp_path: Path, fault: str) -> None:
     (tmp_path / "good").mkdir()
     for at, name in enumerate(points_of_a_good_unit(tmp_path / "good")):
         if not name:
@@ -289,7 +268,9 @@ def test_any_single_fault_at_any_point_ends_in_one_end(tmp_path, fault):
     bad_flash=st.booleans(),
     events=st.lists(st.sampled_from(["provision", "provision", "rework", "scrap"]), min_size=1, max_size=3),
 )
-def test_whatever_goes_wrong_and_however_often_the_promises_hold(tmp_path_factory, faults, bad_flash, events):
+def test_whatever_goes_wrong_and_however_often_the_promises_hold(
+    tmp_path_factory: pytest.TempPathFactory, faults: dict[int, str], bad_flash: bool, events: list[str]
+) -> None:
     world = World(tmp_path_factory.mktemp("world"), faults)
     world.bad_flash = bad_flash
     world.live()
@@ -309,11 +290,12 @@ def test_whatever_goes_wrong_and_however_often_the_promises_hold(tmp_path_factor
     world.close()
 
 
-def test_a_defect_is_not_caught(world):
+def test_a_defect_is_not_caught(world: World) -> None:
     def broken(order: str, event: str) -> Any:
         raise ZeroDivisionError
 
-    world.line._shop = type(world.line._shop)(**{**vars(world.line._shop), "planner": broken})
+    assert world.line is not None
+    world.line._shop = replace(world.line._shop, planner=broken)
     world.press()
     with pytest.raises(ZeroDivisionError):
         world.line._turn()
@@ -322,5 +304,5 @@ def test_a_defect_is_not_caught(world):
     assert world.pattern() == "attention"
 
 
-def test_crashes_are_of_this_test_only():
+def test_crashes_are_of_this_test_only() -> None:
     assert not issubclass(Crash, Exception)

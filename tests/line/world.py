@@ -17,7 +17,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from appliance import durable
 from appliance.custody.errors import ClockUnusable, PressSignedOtherwise
@@ -88,8 +88,18 @@ class Direct:
         return interface.check_reply(verb, reply["parameters"])
 
 
+class Around(Protocol):
+    """What the stand-ins ask of the world they are in."""
+
+    event: str
+    content: bytes
+
+    def signer_open(self) -> bool:
+        """Whether the signer's gate is open now."""
+
+
 class SignerStandIn:
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: Around) -> None:
         self._world = world
         self.signed: dict[str, str] = {}
 
@@ -114,7 +124,7 @@ class SignerStandIn:
 
 
 class RecorderStandIn:
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: Around) -> None:
         self._world = world
         self.reservations: dict[str, dict[str, Any]] = {}
         self.manifests: dict[str, dict[str, Any]] = {}
@@ -130,9 +140,9 @@ class RecorderStandIn:
         del caller
         if press in self.reservations:
             raise PressUsed(press=press, why="reserved")
-        if any(m["verdict"] == "pass" and m["device"] == device for m in self.manifests.values()):
-            if self._world.event == "provision":
-                raise DeviceDuplicate(**device, press="?")
+        passed = any(m["verdict"] == "pass" and m["device"] == device for m in self.manifests.values())
+        if passed and self._world.event == "provision":
+            raise DeviceDuplicate(**device, press="?")
         self.reservations[press] = device
         return {"reservation": self._reservation(press)}
 
@@ -266,6 +276,8 @@ class World:
         self.now = ""
         self.event = "provision"
         self.crashes = 0
+        self.once: dict[str, Callable[[], None]] = {}
+        """What happens in the world just before the line first makes a call (`role.Verb`)."""
         self._signer_shut = 0
         self._folder = folder
         self.signer, self.recorder = SignerStandIn(self), RecorderStandIn(self)
@@ -346,6 +358,7 @@ class World:
         return fault
 
     def before_call(self, role: str, verb: str) -> None:
+        self.once.pop(f"{role}.{verb}", lambda: None)()
         fault = self._point(f"{role}.{verb}")
         if fault == "away":
             raise ServiceUnavailable(service=role, why="planned")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import product
+from typing import Any
 
 import pytest
 
@@ -54,7 +55,7 @@ PASS = Outcome("pass", "", recovered=False, ago_ms=100)
         ({"silent": True, "stopped": True}, "stopped"),
     ],
 )
-def test_pattern(change, pattern):
+def test_pattern(change: dict[str, Any], pattern: str) -> None:
     assert choose(replace(READY, **change))[0].name == pattern
 
 
@@ -79,16 +80,16 @@ def test_pattern(change, pattern):
         (Closed("PL-XXX-001", "", ""), "fault"),
     ],
 )
-def test_a_closed_gate_shows_its_family(closed, pattern):
+def test_a_closed_gate_shows_its_family(closed: Closed, pattern: str) -> None:
     assert family(closed) == pattern
 
 
-def test_the_text_says_why_and_what_to_do():
+def test_the_text_says_why_and_what_to_do() -> None:
     _, text = choose(replace(READY, closed=(CLOCK,), notice="Label X."))
     assert text == "The time is unsure. Wait. (PL-CLK-003) Label X."
 
 
-def test_green_only_for_a_fresh_proven_pass_that_somebody_watched():
+def test_green_only_for_a_fresh_proven_pass_that_somebody_watched() -> None:
     outcomes = [None] + [
         Outcome(verdict, "", recovered=recovered, ago_ms=ago_ms)
         for verdict, recovered, ago_ms in product(

@@ -27,7 +27,7 @@ _ROWS = {
 }
 
 
-def test_every_sign_has_one_row_and_no_row_is_left_over():
+def test_every_sign_has_one_row_and_no_row_is_left_over() -> None:
     assert _ROWS.keys() == PATTERNS.keys()
     rows = [line.split("|")[1].strip() for line in PAGE.read_text("utf-8").splitlines() if line.startswith("| ")]
     assert sorted(rows[1:]) == sorted(_ROWS.values())

@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,11 @@ class Scene:
         except IpcError:
             return None
 
+    def seen(self) -> dict[str, Any]:
+        found = self.describe()
+        assert found is not None
+        return found
+
     def pattern(self, wanted: str) -> dict[str, Any]:
         found = until(lambda: (d := self.describe()) and d["pattern"] == wanted and d, f"pattern {wanted}")
         assert isinstance(found, dict)
@@ -138,13 +144,13 @@ class Scene:
 
 
 @pytest.fixture
-def scene(tmp_path):
+def scene(tmp_path: Path) -> Iterator[Scene]:
     found = Scene(tmp_path)
     yield found
     found.close()
 
 
-def test_a_unit_as_a_person_sees_it(scene):
+def test_a_unit_as_a_person_sees_it(scene: Scene) -> None:
     scene.start()
     scene.pattern("starting")
     scene.panel.call("NextPress", wait_ms=0)
@@ -167,7 +173,7 @@ def test_a_unit_as_a_person_sees_it(scene):
 
     # A press meanwhile is refused visibly, and journalled.
     scene.hands.do(do="press")
-    until(lambda: "PL-PNL-003" in scene.describe()["text"], "the second press to be refused")
+    until(lambda: "PL-PNL-003" in scene.seen()["text"], "the second press to be refused")
     assert scene.panel.call("NextPress", wait_ms=0)["press"]["press"] == press
 
     scene.finish(press, "fail")
@@ -178,7 +184,7 @@ def test_a_unit_as_a_person_sees_it(scene):
     until(lambda: [r["refusal"]["code"] for r in scene.recorder.journal] == ["PL-PNL-003"], "the journal record")
 
 
-def test_green_needs_the_recorders_word_for_this_very_press(scene):
+def test_green_needs_the_recorders_word_for_this_very_press(scene: Scene) -> None:
     scene.start()
     scene.sign_in()
     press = scene.press()
@@ -198,7 +204,7 @@ def test_green_needs_the_recorders_word_for_this_very_press(scene):
     scene.lamps(red=False, blue=False, green=True)
 
 
-def test_presses_without_a_session_or_an_order_are_refused_and_journalled(scene):
+def test_presses_without_a_session_or_an_order_are_refused_and_journalled(scene: Scene) -> None:
     scene.start()
     scene.panel.call("NextPress", wait_ms=0)
     scene.hands.do(do="press")
@@ -209,10 +215,10 @@ def test_presses_without_a_session_or_an_order_are_refused_and_journalled(scene)
     assert [record["refusal"]["code"] for record in scene.recorder.journal] == ["PL-PNL-001", "PL-PNL-002"]
     assert [record["operator"] for record in scene.recorder.journal] == [None, "olga"]
     assert scene.panel.call("NextPress", wait_ms=0).get("press") is None
-    assert scene.describe()["presses"] == 0
+    assert scene.seen()["presses"] == 0
 
 
-def test_a_killed_panel_hands_out_the_same_press_and_ends_it_once(scene):
+def test_a_killed_panel_hands_out_the_same_press_and_ends_it_once(scene: Scene) -> None:
     scene.start()
     scene.sign_in()
     press = scene.press()
@@ -224,11 +230,11 @@ def test_a_killed_panel_hands_out_the_same_press_and_ends_it_once(scene):
     scene.finish(press, "fail")
     scene.finish(press, "fail")
     assert scene.panel.call("NextPress", wait_ms=0).get("press") is None
-    assert scene.describe()["presses"] == 1
-    assert scene.describe()["operator"] is None  # a session does not survive
+    assert scene.seen()["presses"] == 1
+    assert scene.seen()["operator"] is None  # a session does not survive
 
 
-def test_a_stopped_line_waits_for_a_lead_across_a_restart(scene):
+def test_a_stopped_line_waits_for_a_lead_across_a_restart(scene: Scene) -> None:
     scene.start()
     scene.sign_in()
     press = scene.press()
@@ -247,7 +253,7 @@ def test_a_stopped_line_waits_for_a_lead_across_a_restart(scene):
     assert (restart["kind"], restart["operator"], restart["press"]) == ("line_restart", "lea", press)
 
 
-def test_a_silent_line_is_a_fault_that_the_panel_shows_by_itself(scene):
+def test_a_silent_line_is_a_fault_that_the_panel_shows_by_itself(scene: Scene) -> None:
     scene.start(heartbeat_ms=1500)
     scene.sign_in()
     scene.pattern("fault")
@@ -258,7 +264,7 @@ def test_a_silent_line_is_a_fault_that_the_panel_shows_by_itself(scene):
     scene.pattern("refused")
 
 
-def test_hands_say_no_to_nonsense(scene):
+def test_hands_say_no_to_nonsense(scene: Scene) -> None:
     scene.start()
     for wish in ({"do": "fly"}, {}, {"do": "scan"}, {"do": "scan", "text": "a\nb"}, {"do": "press", "hold_ms": "long"}):
         assert scene.hands.do(**wish)["ok"] is False

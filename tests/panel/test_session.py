@@ -50,24 +50,24 @@ def scan(session: Session, *texts: str, time: Time = NOW, now_ms: int = 0) -> Se
     return session
 
 
-def test_a_badge_and_an_order_make_a_press_possible():
+def test_a_badge_and_an_order_make_a_press_possible() -> None:
     session = scan(Session(), "badge-olga", "ORDER:WO-1", "FW-0123")
     draft, after = pressed(session, SITE, 10)
     assert (draft.operator, draft.order, draft.event, draft.label) == ("olga", "WO-1", "provision", "FW-0123")
     assert (after.label, after.event, after.order) == (None, "provision", "WO-1")
 
 
-def test_the_bare_order_id_is_an_order_and_anything_else_a_label():
+def test_the_bare_order_id_is_an_order_and_anything_else_a_label() -> None:
     assert scan(Session(), "badge-olga", "WO-1").order == "WO-1"
     assert scan(Session(), "badge-olga", "WO-1", "WO-9").label == "WO-9"
 
 
-def test_an_event_holds_for_one_press():
+def test_an_event_holds_for_one_press() -> None:
     draft, after = pressed(scan(Session(), "badge-rita", "WO-1", "EVENT:rework"), SITE, 0)
     assert (draft.event, after.event) == ("rework", "provision")
 
 
-def test_choosing_an_order_forgets_event_and_label():
+def test_choosing_an_order_forgets_event_and_label() -> None:
     session = scan(Session(), "badge-rita", "WO-1", "EVENT:rework", "L1", "WO-1")
     assert (session.event, session.label) == ("provision", None)
 
@@ -95,7 +95,7 @@ def test_choosing_an_order_forgets_event_and_label():
         (["badge-olga", "Ä" * 10], NOW, errors.ScanUnreadable),
     ],
 )
-def test_a_scan_that_is_refused_by_name(texts, time, refusal):
+def test_a_scan_that_is_refused_by_name(texts: list[str], time: Time, refusal: type[ProoflineError]) -> None:
     session = scan(Session(), *texts[:-1])
     with pytest.raises(refusal):
         scanned(session, SITE, texts[-1], time=time, now_ms=0, stopped_by=None)
@@ -111,12 +111,12 @@ def test_a_scan_that_is_refused_by_name(texts, time, refusal):
         (["badge-lea", "WO-1"], errors.RoleMissing),
     ],
 )
-def test_a_press_that_is_refused_by_name(texts, refusal):
+def test_a_press_that_is_refused_by_name(texts: list[str], refusal: type[ProoflineError]) -> None:
     with pytest.raises(refusal):
         pressed(scan(Session(), *texts), SITE, 0)
 
 
-def test_an_idle_session_ends_and_activity_keeps_it():
+def test_an_idle_session_ends_and_activity_keeps_it() -> None:
     session = scan(Session(), "badge-olga", "WO-1")
     assert current(session, SITE, 59_999).person is OLGA
     assert current(session, SITE, 60_000) == Session()
@@ -126,20 +126,20 @@ def test_an_idle_session_ends_and_activity_keeps_it():
         pressed(session, SITE, 60_000)
 
 
-def test_a_session_ends_when_the_roster_changes_its_holder():
+def test_a_session_ends_when_the_roster_changes_its_holder() -> None:
     session = scan(Session(), "badge-rita", "WO-1")
     changed = replace(SITE, roster=Roster((replace(RITA, roles=("operator",)),)))
     with pytest.raises(errors.NotSignedIn):
         pressed(session, changed, 0)
 
 
-def test_a_session_forgets_an_order_that_is_gone():
+def test_a_session_forgets_an_order_that_is_gone() -> None:
     session = scan(Session(), "badge-olga", "WO-1")
     with pytest.raises(errors.NoOrder):
         pressed(session, replace(SITE, orders={}), 0)
 
 
-def test_a_stopped_line_hears_a_lead_alone():
+def test_a_stopped_line_hears_a_lead_alone() -> None:
     before = scan(Session(), "badge-olga", "WO-1")
     for text in ("badge-olga", "badge-gone", "WO-1", "FW-1", "SESSION:end"):
         with pytest.raises(errors.NotAnAcknowledgement):
@@ -157,7 +157,7 @@ SCANS = st.one_of(
 
 
 @given(st.lists(SCANS, max_size=12), st.booleans())
-def test_whatever_is_scanned_only_our_refusals_come_out(texts, stopped):
+def test_whatever_is_scanned_only_our_refusals_come_out(texts: list[str], stopped: bool) -> None:
     session = Session()
     for text in texts:
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -17,7 +18,7 @@ PINS = {"button": 17, "red": 5, "blue": 6, "green": 13, "buzzer": 19}
 GOOD = {"schema": 1, "pins": PINS, "scanner": "/dev/scanner"}
 
 
-def test_a_good_configuration():
+def test_a_good_configuration() -> None:
     found = config.parse(json.dumps({**GOOD, "pass_ms": 1000}).encode(), "panel.json")
     assert (found.pins["green"], found.heartbeat_ms, found.pass_ms) == (13, 5000, 1000)
 
@@ -46,25 +47,25 @@ def test_a_good_configuration():
         b"x" * 70_000,
     ],
 )
-def test_a_broken_configuration_is_refused_by_name(document):
+def test_a_broken_configuration_is_refused_by_name(document: bytes) -> None:
     with pytest.raises(ConfigWrong):
         config.parse(document, "panel.json")
 
 
-def test_a_missing_configuration_is_refused_by_name(tmp_path):
+def test_a_missing_configuration_is_refused_by_name(tmp_path: Path) -> None:
     for name in ("", os.fspath(tmp_path / "none"), os.fspath(tmp_path)):
         with pytest.raises(ConfigWrong):
             config.load({"PROOFLINE_PANEL_CONFIG": name})
 
 
 @given(st.binary(max_size=300))
-def test_any_bytes_as_configuration_are_refused_by_name(document):
+def test_any_bytes_as_configuration_are_refused_by_name(document: bytes) -> None:
     with pytest.raises(ConfigWrong):
         config.parse(document, "panel.json")
 
 
 @given(st.lists(st.binary(max_size=2000), max_size=10))
-def test_lines_are_the_same_however_the_bytes_arrive_and_never_long(pieces):
+def test_lines_are_the_same_however_the_bytes_arrive_and_never_long(pieces: list[bytes]) -> None:
     whole, split = scanner.Lines(), scanner.Lines()
     data = b"".join(pieces)
     lines = [line for piece in pieces for line in split.feed(piece)]
@@ -73,7 +74,7 @@ def test_lines_are_the_same_however_the_bytes_arrive_and_never_long(pieces):
     assert all("\r" not in line and "\n" not in line for line in lines)
 
 
-def test_a_fifo_is_read_across_writers_and_a_missing_one_is_waited_for(tmp_path):
+def test_a_fifo_is_read_across_writers_and_a_missing_one_is_waited_for(tmp_path: Path) -> None:
     path = tmp_path / "scanner"
     os.mkfifo(path)
     heard: list[str] = []
