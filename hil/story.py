@@ -19,7 +19,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from appliance.errors import ProoflineError
-from hil.local_station.bench_station import LocalStation, Outcome, WorkOrder
+from hil.local_station.bench_station import LocalStation, Outcome
+from hil.local_station.office import WorkOrder
 from hil.local_station.place import CHECKOUT
 from hil.local_station.supervisor import separate_users
 

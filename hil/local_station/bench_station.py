@@ -20,27 +20,20 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from appliance import durable
-from appliance.evidence import base64_strict, strict_json
+from appliance.evidence import strict_json
 from appliance.ipc import Client
-from appliance.release.draft import NewStationKey
+from appliance.release.desk import Desk
 from hil.local_station.daemons import Daemon, Lines, Time
+from hil.local_station.office import LEAD_BADGE, OPERATOR_BADGE, SITE, STATION, VERSION, Wish, WorkOrder, open_office
 from hil.local_station.place import CHECKOUT
 from hil.local_station.supervisor import Supervisor, Unit, separate_users, uid_of
-from hil.release_desk import MODULE, PIN, DemoSite, make_token, write_softhsm_conf
+from hil.release_desk import MODULE, PIN, make_token, write_softhsm_conf
 
-STATION = "bench-01"
-SITE = "demo"
-ORIGIN = "proofline.demo/bench-01"
-SKU = "FW-GATE"
-VERSION = "1.0.0"
-OPERATOR_BADGE = "BADGE-7F21-OLA"
-LEAD_BADGE = "BADGE-0C55-MIR"
 FIRMWARE = CHECKOUT / "hil" / "firmware" / "build"
 PINS = {"button": 17, "red": 5, "blue": 6, "green": 13, "buzzer": 19}
 SERVICES = {
@@ -66,15 +59,6 @@ class Outcome:
     journalled: bool
     pattern: str
     text: str
-
-
-@dataclass(frozen=True)
-class WorkOrder:
-    """A work order of the site that `LocalStation.make` sets up."""
-
-    order: str
-    quantity: int
-    version: str = VERSION
 
 
 class LocalStation:
@@ -150,7 +134,7 @@ class LocalStation:
     def bring_in(self) -> dict[str, Any]:
         """Carry what the desk has published to the station and have it imported."""
         shutil.rmtree(self.carrier, ignore_errors=True)
-        DemoSite(self.folder / "office").desk.export(self.carrier)
+        Desk(self.folder / "office" / "desk").export(self.carrier)
         with self.client("intake") as intake:
             return intake.call("Import", carrier=os.fspath(self.carrier))
 
@@ -296,7 +280,7 @@ def prepare(
     firmware: Path | None = None,
     settings: Mapping[str, int] | None = None,
     say: Callable[[str], None] = lambda _text: None,
-) -> DemoSite:
+) -> None:
     """The site, its first release, the station's token and site directory: everything before the first start."""
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o755)
@@ -306,52 +290,19 @@ def prepare(
         path.chmod(0o755)
         if role and separate_users():
             os.chown(path, uid_of(role), uid_of(role))
-    say("the site's root ceremony: three approvers with tokens of their own, two must agree")
-    site = DemoSite(folder / "office", site=SITE)
     say("the station's token makes its keys; they never leave it")
     keys = _enrol_token(folder / "token")
-    now = datetime.now(UTC)
-    since, until = now - timedelta(days=1), now + timedelta(days=365)
-    with site.edit() as draft:
-        draft.set_profile(SKU, part="stm32f412xg", swclk_hz=4_000_000, prefix="FW")
-        path = firmware or FIRMWARE / f"proofline-demo-{VERSION}-small.hex"
-        draft.add_firmware(
-            SKU,
-            VERSION,
-            path.read_bytes(),
-            name=path.name,
-            format=path.suffix[1:],
-            built_at=now - timedelta(hours=1),
-            build_id=f"demo-{VERSION}",
-            ticket="CHG-1042",
-        )
-        for order in orders:
-            draft.add_order(
-                order.order,
-                sku=SKU,
-                version=order.version,
-                quantity=order.quantity,
-                stations=[STATION],
-                ticket="CHG-1043",
-                opens=since,
-                closes=now + timedelta(days=30),
-            )
-        draft.set_operator("ola", name="Ola", badge=OPERATOR_BADGE, roles=["operator"], since=since, until=until)
-        draft.set_operator(
-            "mir", name="Mir", badge=LEAD_BADGE, roles=["operator", "lead", "rework"], since=since, until=until
-        )
-        draft.set_station(STATION, site=SITE, origin=ORIGIN, products=[SKU], keys=_listed(keys, since, until))
-        wanted = {"max_width_ms": 2000, "max_unexported_entries": 100_000, "session_s": 28_800, **(settings or {})}
-        draft.set_settings(STATION, probe="vnucleo:fixture-1", **wanted)
+    say("the site's root ceremony: three approvers with tokens of their own, of whom two must agree")
     say("two approvers sign the release, each alone, with a ticket; the desk promotes it")
-    site.approve_and_promote("CHG-1042")
+    path = firmware or FIRMWARE / f"proofline-demo-{VERSION}-small.hex"
+    wish = Wish(orders=tuple(orders), firmware=os.fspath(path), settings=dict(settings or {}), keys=tuple(keys))
+    open_office(folder / "office", wish)
     place = folder / "site"
     place.mkdir()
-    (place / "root.json").write_bytes(site.desk.pinned_root)
+    (place / "root.json").write_bytes(Desk(folder / "office" / "desk").pinned_root)
     (place / "station.json").write_text(json.dumps({"schema": 1, "station": STATION, "site": SITE}))
     panel = {"schema": 1, "pins": PINS, "scanner": os.fspath(folder / "hands" / "scanner")}
     (folder / "hands" / "panel.json").write_text(json.dumps(panel))
-    return site
 
 
 def _enrol_token(place: Path) -> list[dict[str, str]]:
@@ -381,16 +332,3 @@ def _enrol_token(place: Path) -> list[dict[str, str]]:
     place.chmod(0o700)
     keys: list[dict[str, str]] = json.loads(made.stdout)
     return keys
-
-
-def _listed(keys: Sequence[Mapping[str, str]], since: datetime, until: datetime) -> list[NewStationKey]:
-    return [
-        NewStationKey(
-            purpose=key["purpose"],
-            algorithm=key["algorithm"],
-            public=base64_strict.decode(key["public"]) or b"",
-            since=since,
-            until=until,
-        )
-        for key in keys
-    ]

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from hil.local_station.bench_station import LocalStation, WorkOrder
+from hil.local_station.bench_station import LocalStation
+from hil.local_station.office import WorkOrder
 from hil.local_station.place import CHECKOUT
 from hil.local_station.supervisor import separate_users
 

@@ -18,9 +18,10 @@ import pytest
 from appliance.errors import ProoflineError
 from appliance.evidence import envelope as envelopes
 from appliance.evidence import statement
-from hil.local_station.bench_station import SKU, STATION, VERSION, LocalStation
+from appliance.release.desk import Desk
+from hil.local_station.bench_station import LocalStation
+from hil.local_station.office import SKU, STATION, VERSION
 from hil.local_station.speak import Voice
-from hil.release_desk import DemoSite
 from tests.station.boards import fresh_uid
 
 FLASH, FLASH_SIZE = 0x0800_0000, 0x10_0000
@@ -53,7 +54,7 @@ def device(uid: str) -> dict[str, Any]:
 
 def passed(station: LocalStation, uid: str) -> dict[str, Any]:
     """What an honest line would say of a good unit."""
-    release = DemoSite(station.folder / "office").desk.in_force()
+    release = Desk(station.folder / "office" / "desk").in_force()
     assert release is not None
     ranges = release.release(SKU, VERSION).ranges
     end = ranges[-1].start + ranges[-1].length
