@@ -48,15 +48,20 @@ def identify(link: Link) -> DeviceIdentity:
     """The identity of the connected device. Raises `DeviceRefused`, `LinkError`."""
     profile = link.profile
     with named("identify"):
-        dp = link.session.target.dp
-        dpidr = int(dp.dpidr.idr)
-        ap = link.session.target.first_ap
+        # From the debug port inwards: another part may have nothing at the next address.
+        dpidr = int(link.session.target.dp.dpidr.idr)
+        _require(profile, "DPIDR", dpidr, profile.dpidr)
         idcode = link.read32(profile.idcode_address)
+        _require(profile, "DBGMCU_IDCODE's device id", idcode & _IDCODE_DEVICE_MASK, profile.device_id)
+        flash_kib = int.from_bytes(link.read(profile.flash_size_address, 2), "little")
+        _require(profile, "the flash size in KiB", flash_kib, profile.flash_length // 1024)
         optcr = link.read32(profile.option_register)
         uid = link.read(profile.uid_address, profile.uid_length)
-        flash_kib = int.from_bytes(link.read(profile.flash_size_address, 2), "little")
-        rom = _peripheral_id(link, int(ap.rom_addr))
-    identity = DeviceIdentity(
+        rom = _peripheral_id(link, int(link.session.target.first_ap.rom_addr))
+    fault = profile.uid_fault(uid)
+    if fault is not None:
+        raise ImplausibleUid(uid=uid.hex(), reason=fault)
+    return DeviceIdentity(
         part=profile.part,
         uid=uid,
         dpidr=dpidr,
@@ -66,11 +71,6 @@ def identify(link: Link) -> DeviceIdentity:
         flash_kib=flash_kib,
         option_control=optcr,
     )
-    _require_part(identity, profile)
-    fault = profile.uid_fault(uid)
-    if fault is not None:
-        raise ImplausibleUid(uid=uid.hex(), reason=fault)
-    return identity
 
 
 def require_writable(link: Link) -> None:
@@ -78,7 +78,7 @@ def require_writable(link: Link) -> None:
     profile = link.profile
     with named("option bytes"):
         optcr = link.read32(profile.option_register)
-    require_unlocked(profile, optcr)
+    _require_unlocked(profile, optcr)
     closed = [sector for sector in profile.write_protected(optcr) if sector < len(profile.sectors)]
     if closed:
         raise WriteProtected(sectors=", ".join(map(str, closed)), optcr=f"{optcr:#010x}")
@@ -88,10 +88,10 @@ def require_readable(link: Link) -> None:
     """Raises `TargetLocked` when the flash is closed to a debugger."""
     with named("option bytes"):
         optcr = link.read32(link.profile.option_register)
-    require_unlocked(link.profile, optcr)
+    _require_unlocked(link.profile, optcr)
 
 
-def require_unlocked(profile: BoardProfile, optcr: int) -> None:
+def _require_unlocked(profile: BoardProfile, optcr: int) -> None:
     rdp = profile.rdp_level(optcr)
     if rdp:
         raise TargetLocked(rdp=rdp)
@@ -104,11 +104,6 @@ def _peripheral_id(link: Link, table: int) -> int:
     return int(high << 32 | low)
 
 
-def _require_part(identity: DeviceIdentity, profile: BoardProfile) -> None:
-    for register, actual, expected in (
-        ("DPIDR", identity.dpidr, profile.dpidr),
-        ("DBGMCU_IDCODE's device id", identity.idcode & _IDCODE_DEVICE_MASK, profile.device_id),
-        ("the flash size in KiB", identity.flash_kib, profile.flash_length // 1024),
-    ):
-        if actual != expected:
-            raise WrongPart(register=register, actual=hex(actual), part=profile.part, expected=hex(expected))
+def _require(profile: BoardProfile, register: str, actual: int, expected: int) -> None:
+    if actual != expected:
+        raise WrongPart(register=register, actual=hex(actual), part=profile.part, expected=hex(expected))
