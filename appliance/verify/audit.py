@@ -8,10 +8,10 @@
 - Every entry is a reservation, a manifest or a batch of refusals of the log's own station; signed ones hold as
   `Verifier` says.
 - A press has at most one reservation and one manifest. A manifest agrees with the reservation it names, which stands
-  before it and was open. Every reservation is closed by a manifest (a quarantine counts) before later work is
-  reserved; only the newest may still be open.
+  before it and was open (a unit that did not pass may have lost its order or label meanwhile). Reservations are closed
+  by manifests (a quarantine counts): no more are open at once than the policy's `concurrent`.
 - The events of a device are numbered 0, 1, 2, ... and each names its predecessor's entry by digest.
-- A device passes as new (`provision`) once; an order's passed new units do not exceed its quantity.
+- A device passes as new (`provision`) once; the units that first passed under an order do not exceed its quantity.
 - Clock intervals do not run backwards: no entry was surely made before an earlier one.
 - The refusal journal's batches are one unbroken chain from record 0.
 
@@ -42,6 +42,7 @@ from appliance.verify.errors import (
     TimeRunsBackwards,
     UnitNewTwice,
 )
+from appliance.verify.listed import Note
 from appliance.verify.site_times import format_time
 from appliance.verify.verifier import Signed, SignedRefusals, TrustedCheckpoint, Verifier, check_checkpoint_age
 
@@ -52,17 +53,17 @@ _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What a log amounts to. `verdicts` counts manifests; `open_reservation` is the newest one's entry, if open."""
+    """What a log amounts to. `verdicts` counts manifests; `open_reservations` are the entries of those not closed."""
 
     entries: int
     reservations: int
     verdicts: Mapping[str, int]
     devices: int
     refusals: int
-    open_reservation: int | None
+    open_reservations: tuple[int, ...]
     earliest: datetime | None
     latest: datetime | None
-    notes: tuple[str, ...]
+    notes: tuple[Note, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,7 @@ class _Device:
 class _Counts:
     reservations: int = 0
     verdicts: Counter[str] = field(default_factory=Counter)
-    notes: Counter[str] = field(default_factory=Counter)
+    notes: Counter[Note] = field(default_factory=Counter)
 
 
 class Audit:
@@ -98,7 +99,7 @@ class Audit:
         self._devices: dict[str, _Device] = {}
         self._reserved: dict[str, int] = {}
         self._concluded: dict[str, int] = {}
-        self._open: _Reservation | None = None
+        self._open: dict[int, _Reservation] = {}
         self._orders: Counter[str] = Counter()
         self._journal = (0, statement.FIRST_HEAD)
         self._first: datetime | None = None
@@ -130,10 +131,12 @@ class Audit:
             verdicts=dict(self._counts.verdicts),
             devices=len(self._devices),
             refusals=self._journal[0],
-            open_reservation=None if self._open is None else self._open.index,
+            open_reservations=tuple(self._open),
             earliest=self._first,
             latest=self._latest,
-            notes=tuple(f"{words} ({count} entries)" for words, count in sorted(self._counts.notes.items())),
+            notes=tuple(
+                (what, f"{words} (entries: {count})") for (what, words), count in sorted(self._counts.notes.items())
+            ),
         )
 
     def _of_this_station(self, index: int, station: str) -> None:
@@ -149,8 +152,8 @@ class Audit:
 
     def _reserve(self, index: int, entry: bytes, document: statement.Document) -> None:
         self._of_this_station(index, document["station"])
-        if self._open is not None:
-            raise ReservationLeftOpen(reservation=self._open.index)
+        if len(self._open) >= self._verifier.policy.concurrent:
+            raise ReservationLeftOpen(reservation=min(self._open))
         press = document["press"]
         if press in self._reserved:
             raise PressTwice(index=index, press=press, what="reservation", other=self._reserved[press])
@@ -159,7 +162,7 @@ class Audit:
         digest = device_digest(document["device"]["part"], document["device"]["uid"])
         self._next_event(index, digest, document["sequence"], document["previous"])
         self._reserved[press] = index
-        self._open = _Reservation(index, f"sha256:{sha256(entry).hexdigest()}", document)
+        self._open[index] = _Reservation(index, f"sha256:{sha256(entry).hexdigest()}", document)
         self._counts.reservations += 1
 
     def _conclude(self, index: int, found: Signed) -> None:
@@ -178,26 +181,29 @@ class Audit:
         self._counts.notes.update(found.notes)
 
     def _close(self, index: int, predicate: statement.Document) -> None:
-        event, device, held = predicate["event"], predicate["device"], self._open
+        event, device = predicate["event"], predicate["device"]
         named = event["reservation"]
         if named is None:
             if event["press"] in self._reserved:
                 raise ReservationContradicted(index=index, reservation=self._reserved[event["press"]], field="press")
             return
-        if held is None or held.index != named["index"]:
+        held = self._open.pop(named["index"], None)
+        if held is None:
             raise ReservationMissing(index=index, reservation=named["index"])
         order: Mapping[str, Any] = predicate["order"] or {}
+        label = predicate["label"]["text"]
         for name, found, expected in (
             ("digest", named["digest"], held.digest),
             ("press", event["press"], held.document["press"]),
             ("event", event["kind"], held.document["event"]),
             ("order", order.get("id"), held.document["order"]),
+            ("label", label, held.document["label"]),
             ("device", {"part": device["part"], "uid": device["uid"]}, held.document["device"]),
             ("sequence", event["sequence"], held.document["sequence"]),
         ):
-            if found != expected:
+            lost = name in {"order", "label"} and found is None and event["verdict"] != "pass"
+            if found != expected and not lost:
                 raise ReservationContradicted(index=index, reservation=held.index, field=name)
-        self._open = None
 
     def _next_event(self, index: int, digest: str, sequence: int, previous: str | None) -> _Device:
         device = self._devices.setdefault(digest, _Device())
@@ -206,9 +212,9 @@ class Audit:
         return device
 
     def _count_pass(self, index: int, manifest: statement.Manifest, device: _Device) -> None:
-        if manifest.kind == "provision":
-            if device.passed_at is not None:
-                raise UnitNewTwice(index=index, device=manifest.subject, other=device.passed_at)
+        if manifest.kind == "provision" and device.passed_at is not None:
+            raise UnitNewTwice(index=index, device=manifest.subject, other=device.passed_at)
+        if device.passed_at is None:
             order = manifest.predicate["order"]
             self._orders[order["id"]] += 1
             if self._orders[order["id"]] > order["quantity"]:

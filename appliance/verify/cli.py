@@ -95,17 +95,17 @@ def _log(args: argparse.Namespace, report: Report) -> None:
         raise LogFileMissing(path="checkpoint", size=0)
     # The first line only says which of the site's stations has to vouch for the checkpoint.
     trusted = verifier.check_checkpoint(document, note.parse(document).text.partition("\n")[0])
+    continued = ""
     if args.since is not None:
         older = verifier.check_checkpoint(read_file(args.since, note.MAX_BYTES), trusted.checkpoint.origin)
         _check_continues(storage, older.checkpoint, trusted.checkpoint)
+        continued = f"the log continues the {older.checkpoint.size} entries of {args.since.name}"
     audit = Audit(verifier, trusted)
     for index, entry in log.recount(storage, trusted.checkpoint):
         audit.add(index, entry)
     narrate.tell_log(report, trusted, audit.finish())
-    if args.since is not None:
-        report.checked.append(
-            ("history", f"the log continues the {older.checkpoint.size} entries of {args.since.name}")
-        )
+    if continued:
+        report.checked.append(("history", continued))
     report.headline = f"all {trusted.checkpoint.size} entries hold, alone and together."
 
 

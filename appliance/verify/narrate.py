@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from appliance.evidence.statement import Document
 from appliance.verify.audit import Summary
+from appliance.verify.listed import COMPARED
 from appliance.verify.measurement import Measured
 from appliance.verify.report import Report, Row
 from appliance.verify.site_times import format_time
@@ -43,6 +44,7 @@ def tell_unit(report: Report, unit: Unit) -> None:
         ("event", f"{event['kind']}, number {event['sequence']} of this device: {event['verdict']}"),
         ("when", f"between {predicate['clock']['earliest']} and {predicate['clock']['latest']}"),
         ("where", f"station {station['id']} at {station['site']}, operator {predicate['operator']['id']}"),
+        *_work(predicate),
         ("assurance", unit.level.word),
     ]
     report.checked += [
@@ -57,7 +59,9 @@ def tell_unit(report: Report, unit: Unit) -> None:
             ("log", f"entry {unit.index} of {log.size} in {log.origin}, under a checkpoint signed by {key}")
         )
         _tell_strangers(report, unit.checkpoint)
-    report.checked += _work(predicate)
+    open_points = {what for what, _ in signed.notes}
+    if agreed := ", ".join(what for what in COMPARED if what not in open_points):
+        report.checked.append(("site's lists", f"agree with what the manifest says: {agreed}"))
     if signed.key.revoked_at is not None:
         when, reason = format_time(signed.key.revoked_at), signed.key.revoked_reason
         report.unchecked.append(
@@ -69,7 +73,7 @@ def tell_unit(report: Report, unit: Unit) -> None:
                 ),
             )
         )
-    report.unchecked += [("site's word", words) for words in signed.notes]
+    report.unchecked += signed.notes
     report.unchecked += [
         ("later events", "whether this unit was reworked or scrapped since: recount the log for that"),
         _WITNESS,
@@ -78,7 +82,7 @@ def tell_unit(report: Report, unit: Unit) -> None:
 
 
 def _work(predicate: Document) -> list[Row]:
-    """Rows on what was ordered, approved and found in flash."""
+    """Rows on what was ordered, approved and found in flash, as the manifest has it."""
     order, release, measurement = predicate["order"], predicate["release"], predicate["measurement"]
     rows: list[Row] = []
     if order is not None:
@@ -92,8 +96,8 @@ def _work(predicate: Document) -> list[Row]:
         ranges = measurement["ranges"]
         judged = "as approved" if all(one["sha256"] == one["expected"] for one in ranges) else "NOT as approved"
         image, erased = (sum(one["length"] for one in part) for part in (ranges, measurement["erased"]))
-        words = f"{image} bytes in {len(ranges)} ranges {judged}, {erased} bytes erased"
-        rows.append(("flash", f"{words} ({measurement['method']}, measured by the station)"))
+        words = f"{image} bytes of image {judged} (ranges: {len(ranges)}), {erased} bytes erased"
+        rows.append(("flash", f"{words}; measured by the station, {measurement['method']}"))
     return rows
 
 
@@ -119,11 +123,10 @@ def tell_log(report: Report, trusted: TrustedCheckpoint, summary: Summary) -> No
         ("refusals", "the journal's batches are one unbroken chain"),
     ]
     _tell_strangers(report, trusted)
-    if summary.open_reservation is not None:
-        report.unchecked.append(
-            ("open", f"the newest reservation (entry {summary.open_reservation}) is not closed yet: work in progress")
-        )
-    report.unchecked += [("site's word", words) for words in summary.notes]
+    if summary.open_reservations:
+        places = ", ".join(map(str, summary.open_reservations))
+        report.unchecked.append(("open", f"the reservation at entry {places} is not closed yet: work in progress"))
+    report.unchecked += summary.notes
     report.unchecked += [
         ("completeness", "whether the station has newer entries than this checkpoint"),
         _WITNESS,

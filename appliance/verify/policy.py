@@ -5,6 +5,7 @@
   `retained`: a store that cannot be shortened holds it. The later two are established only from material given.
 - `allow_development`: evidence of stations without an image may count (a bench, a demonstration).
 - `accept_expired`: a site's word past its expiry may still name keys; what was revoked since is then unknown.
+- `concurrent`: how many units a station works on at once, so how many reservations may be open together.
 - `require_pass`: a genuine record of a refused or failed unit is a "no".
 """
 
@@ -35,3 +36,4 @@ class Policy:
     allow_development: bool = False
     accept_expired: bool = False
     require_pass: bool = True
+    concurrent: int = 1

@@ -58,7 +58,7 @@ from appliance.verify.errors import (
     StationUnknown,
 )
 from appliance.verify.keys import NoteKey, TrustedKey, trusted_keys
-from appliance.verify.listed import check_listed
+from appliance.verify.listed import Note, check_listed
 from appliance.verify.policy import Level, Policy
 from appliance.verify.site import SiteTrust
 from appliance.verify.site_stations import Station
@@ -77,8 +77,8 @@ class Signed:
     key: TrustedKey
     earliest: datetime
     latest: datetime
-    notes: tuple[str, ...]
-    """What could not be compared with the site's word, in words."""
+    notes: tuple[Note, ...]
+    """What could not be compared with the site's word, and why."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -17,9 +18,9 @@ from tests.verify.workshop import ORIGIN, UIDS, Shelf, Site, Station, public, si
 TRUST = Site().trust()
 
 
-def recount(station: Station) -> Summary:
+def recount(station: Station, **policy: Any) -> Summary:
     files = station.files()
-    judge = verifier(station.trust)
+    judge = verifier(station.trust, **policy)
     trusted = judge.check_checkpoint(files["checkpoint"], ORIGIN)
     audit = Audit(judge, trusted)
     for index, entry in log.recount(Shelf(files), trusted.checkpoint):
@@ -59,7 +60,7 @@ def test_a_working_day_adds_up() -> None:
     summary = recount(station)
     assert summary.verdicts == {"pass": 2, "refused": 1, "quarantined": 1}
     assert (summary.entries, summary.reservations, summary.devices) == (10, 4, 3)
-    assert (summary.refusals, summary.open_reservation) == (5, 9)
+    assert (summary.refusals, summary.open_reservations) == (5, (9,))
     assert summary.earliest is not None
     assert summary.latest is not None
     assert summary.earliest < summary.latest
@@ -225,6 +226,7 @@ SENSELESS: list[tuple[Callable[[Station], None], str]] = [
     (differs(press="0a" * 16), "PL-VRF-043"),
     (differs(event="rework"), "PL-VRF-043"),
     (differs(order="WO-2"), "PL-VRF-043"),
+    (differs(label="FW-0000000000"), "PL-VRF-043"),
     (differs(device={"part": samples.PART, "uid": UIDS[5]}), "PL-VRF-043"),
     (reservation_denied, "PL-VRF-043"),
     (event_skipped, "PL-VRF-045"),
@@ -294,3 +296,39 @@ def test_a_checkpoint_key_that_ended_before_the_last_entry() -> None:
     assert recount(station).entries == 2
     station.unit(UIDS[1])
     assert refused(station).code == "PL-VRF-012"
+
+
+def test_units_worked_on_together() -> None:
+    station = Station(TRUST)
+    first = station.predicate(UIDS[0])
+    station.reserve(first)
+    second = station.predicate(UIDS[1])
+    station.reserve(second)
+    station.conclude(second)
+    station.conclude(first | {"clock": samples.clock(6)})
+    assert refused(station).code == "PL-VRF-044"
+    assert recount(station, concurrent=2).verdicts == {"pass": 2}
+
+
+def test_a_unit_that_lost_its_order_is_still_closed() -> None:
+    station = Station(TRUST)
+    found = station.predicate(UIDS[0])
+    station.reserve(found)
+    found["event"].update(verdict="refused", refusal={"code": "PL-LIN-001", "engineer": "order withdrawn"})
+    found["label"]["text"] = None
+    station.conclude(found | {"measurement": None, "order": None, "release": None})
+    assert recount(station).verdicts == {"refused": 1}
+
+
+def test_a_unit_that_passes_after_rework_counts_for_its_order() -> None:
+    station = Station(TRUST)
+    station.unit(UIDS[0], quarantine)
+    for uid in UIDS[1:10]:
+        station.unit(uid)
+    again = station.predicate(UIDS[0])
+    rework(again)
+    station.reserve(again)
+    station.conclude(again)
+    assert recount(station).verdicts == {"pass": 10, "quarantined": 1}
+    station.unit(UIDS[11])
+    assert refused(station).code == "PL-VRF-047"

@@ -292,12 +292,17 @@ def test_what_the_site_no_longer_lists_is_said() -> None:
     site.forge.documents["roster.json"]["operators"].pop(0)
     site.forge.version = 4
     notes = verifier(site.trust()).check_manifest(entry).notes
-    assert [words.split(":")[0] for words in notes] == [
-        "work order WO-1",
-        "release demo 1.0.0",
-        "approvals",
-        "operator olga",
-    ]
+    assert [what for what, _ in notes] == ["work order", "approvals", "release", "operator"]
+
+
+def test_an_order_amended_later_does_not_make_old_evidence_false() -> None:
+    station = Station(Site().trust())
+    entry = station.unit(UIDS[0])
+    site = Site()
+    site.forge.documents["orders/WO-1.json"].update(quantity=500, ticket="CHG-77")
+    assert refusal_of(lambda: verifier(site.trust()).check_manifest(entry)).code == "PL-VRF-032"
+    site.forge.version = 4
+    assert [what for what, _ in verifier(site.trust()).check_manifest(entry).notes] == ["work order", "approvals"]
 
 
 def test_a_refused_press_may_break_the_very_rule_it_was_refused_for() -> None:

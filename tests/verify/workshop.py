@@ -120,6 +120,7 @@ class Station:
             sequence=event["sequence"],
             previous=event["previous"],
             device={"part": device["part"], "uid": device["uid"]},
+            label=found["label"]["text"],
         )
         edit(document)
         kind = statement.RESERVATION_PAYLOAD
