@@ -105,7 +105,10 @@ class Conclusion:
     def _will_come(self, error: ProoflineError) -> bool:
         """Whether asking again later makes sense: somebody is away, or a gate is closed for everybody. A gate may open
         between two questions, so one refusal with open gates is not yet the last word."""
-        if isinstance(error, IpcError) or self._shop.peers.gates(None).closed:
+        if isinstance(error, IpcError):
+            return True
+        gates = self._shop.peers.gates(None)
+        if not (gates.signing and gates.recording):
             self._open_refusals = 0
             return True
         self._open_refusals += 1

@@ -21,9 +21,11 @@ class Stopping(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Gates:
-    """`signing`: a manifest can be made and kept now; `closed`: why not to go on, the first to be mended first."""
+    """`signing`: a manifest can be made now, if only one that refuses; `recording`: the recorder knows of nothing in
+    the way; `closed`: why not to go on, the first to be mended first."""
 
     signing: bool
+    recording: bool
     closed: tuple[ProoflineError, ...]
 
 
@@ -44,17 +46,16 @@ class Peers:
     def gates(self, press: str | None) -> Gates:
         """What signer and recorder say; a silent one is a closed gate, and nothing can be signed without it."""
         closed: list[ProoflineError] = []
-        signing = True
+        replies: list[dict[str, Any]] = []
         for client in (self.signer, self.recorder):
             try:
                 reply = client.call("Gates", press=press)
             except ProoflineError as error:
-                signing = False
-                closed.append(error)
-            else:
-                signing = signing and reply.get("signing", True)
-                closed += [from_record(one) for one in reply["closed"]]
-        return Gates(signing, tuple(closed))
+                reply = {"closed": [error.as_record()]}
+            replies.append(reply)
+            closed += [from_record(one) for one in reply["closed"]]
+        signer, recorder = replies
+        return Gates(signer.get("signing", False) and "open" in recorder, recorder.get("open", False), tuple(closed))
 
     def outcome(self, press: str) -> dict[str, Any]:
         """What the log says of a press; asked until the recorder answers."""
