@@ -32,6 +32,7 @@ from appliance.target.errors import (
 )
 
 _RESET_SETTLE_S = 0.005
+_RESET_PATIENCE_S = 1.0
 
 _OPTIONS: dict[str, Any] = {
     "auto_unlock": False,  # on, it mass-erases a locked target
@@ -40,6 +41,9 @@ _OPTIONS: dict[str, Any] = {
     "connect_mode": "under-reset",
     "enable_multicore_debug": False,
     "no_config": True,
+    "reset.core_recover.timeout": _RESET_PATIENCE_S,
+    "reset.dap_recover.timeout": _RESET_PATIENCE_S,
+    "reset.halt_timeout": _RESET_PATIENCE_S,
     "reset.post_delay": _RESET_SETTLE_S,
     "resume_on_disconnect": False,  # a board that failed stays halted until it is released or loses power
     "rtos.enable": False,
