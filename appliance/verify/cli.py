@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import argparse
+import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +20,7 @@ from appliance.evidence.errors import LogFileMissing
 from appliance.verify import narrate
 from appliance.verify import report as reports
 from appliance.verify.audit import Audit
-from appliance.verify.errors import InputUnreadable, MeasurementMalformed, ReleaseUnknown, outcome_of
+from appliance.verify.errors import UNDECIDED, InputUnreadable, MeasurementMalformed, ReleaseUnknown, outcome_of
 from appliance.verify.files import LogDirectory, read_file
 from appliance.verify.measurement import MAX_DUMP_BYTES, Segment, check_dump, check_report, parse_hex
 from appliance.verify.policy import Level, Policy
@@ -71,6 +72,9 @@ def run(args: argparse.Namespace) -> int:
         ask(args, report)
     except ProoflineError as refusal:
         report.refusal, report.outcome, report.headline = refusal, outcome_of(refusal), refusal.operator
+    except Exception:  # noqa: BLE001  # Python's exit code for a defect of ours is 1, which here would say "false"
+        traceback.print_exc()
+        report.outcome, report.headline = UNDECIDED, "the verifier itself failed; this says nothing about the evidence."
     print(reports.as_json(report) if args.json else reports.as_text(report), end="")
     return report.outcome
 

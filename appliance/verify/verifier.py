@@ -181,7 +181,8 @@ class Verifier:
                 reason=signers[0].revoked_reason,
                 why="a checkpoint says nothing of its own time, so none of this key's counts any more",
             )
-        trusted = TrustedCheckpoint(found, station.id, good[-1], len(signed.signatures) - len(held))
+        newest = max(good, key=lambda one: one.until)
+        trusted = TrustedCheckpoint(found, station.id, newest, len(signed.signatures) - len(held))
         self._last = (document, trusted)
         return trusted
 

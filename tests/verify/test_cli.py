@@ -232,3 +232,11 @@ def test_a_measurement_against_a_release(desk: Desk) -> None:
     assert desk.ask("measurement", desk.put("bad.hex", b":00000001FE\n"), *release)[0] == 3
     measured = Station(Site().trust()).predicate(UIDS[0])["measurement"]
     assert desk.ask("measurement", desk.put("m.json", strict_json.encode(measured)), *release)[0] == 0
+
+
+def test_a_defect_of_ours_is_not_a_verdict(
+    desk: Desk, unit: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("appliance.verify.narrate.tell_unit", lambda *_: 1 // 0)
+    assert desk.ask("unit", *unit)[0] == 2
+    assert "FALSE" not in capsys.readouterr().out
