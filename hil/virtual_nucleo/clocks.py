@@ -89,6 +89,11 @@ class Clocks:
         return source * (value >> 6 & 0x1FF) // max(value & 0x3F, 1) // max(value >> 24 & 0xF, 1)
 
     @property
+    def pll_ready_at(self) -> int:
+        """When the PLL became, or becomes, ready; 0 while it is off."""
+        return self._ready_at.get("PLL", 0)
+
+    @property
     def vos(self) -> int:
         """Voltage scale as in PWR_CR.VOS (3 = scale 1); scale 3 until the PLL runs (RM0402 5.4.1)."""
         return (self._pwr_cr >> 14 & 3) or 1

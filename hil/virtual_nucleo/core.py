@@ -60,6 +60,11 @@ _REGISTERS = {
 }
 
 
+def execute_never(address: int) -> bool:
+    """Peripherals, external devices and the system region (ARMv7-M B3.1)."""
+    return address >> 29 in {2, 5, 6, 7}
+
+
 class Core:
     """One Cortex-M4 and its debug units."""
 
@@ -229,12 +234,10 @@ class Core:
         self._reset_request = None
         self._map_stale = self._code_stale = True
         self._settle_map()
-        self.debug.reset_seen = True
+        self.debug.core_reset()
         self._load_vectors()
         if self.debug.enabled and self.debug.demcr & VC_CORERESET:
             self._halt(DFSR_VCATCH)
-        elif self.debug.enabled and self.debug.dhcsr & C_HALT:
-            self._halt(DFSR_HALTED)
 
     def _load_vectors(self) -> None:
         try:
@@ -322,12 +325,16 @@ class Core:
             self._thumb = True
             self._raise(exc.USAGE_FAULT, cfsr=1 << 17)  # INVSTATE
             return
+        pc = self._read(arm.UC_ARM_REG_PC)
+        if execute_never(pc):
+            self._raise(exc.MEM_MANAGE, cfsr=1)  # IACCVIOL
+            return
         stepping, self._stepping = self._stepping, False
         meter = self.engine.meter
         meter.arm(min(budget, _SLICE_CYCLES))
         self.time.enter_core(meter, self.clocks.hclk_hz)
         try:
-            error = self.engine.run(self._read(arm.UC_ARM_REG_PC), one=stepping)
+            error = self.engine.run(pc, one=stepping)
         finally:
             self._cycles_before += meter.cycles
             self.time.leave_core()
@@ -338,8 +345,12 @@ class Core:
 
     def _after_slice(self, error: int | None, *, stepping: bool) -> None:
         engine = self.engine
-        if engine.hit is not None:
+        if not self._read(arm.UC_ARM_REG_XPSR) & _THUMB:
+            self._raise(exc.USAGE_FAULT, cfsr=1 << 17)  # INVSTATE: something branched to an even address
+        elif engine.hit is not None:
             self._halt_or_escalate(DFSR_BKPT)
+        elif error is not None and execute_never(self._read(arm.UC_ARM_REG_PC)):
+            self._raise(exc.MEM_MANAGE, cfsr=1)  # IACCVIOL
         elif engine.fault is not None:
             self._bus_fault(engine.fault, error)
         elif error is not None:

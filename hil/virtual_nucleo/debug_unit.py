@@ -148,6 +148,11 @@ class DebugUnit:
         self.reset_seen = True
         self.retired = False
 
+    def core_reset(self) -> None:
+        """A reset lets the core go, but for what DEMCR catches; C_DEBUGEN stays (ARMv7-M C1.6.2)."""
+        self.dhcsr &= C_DEBUGEN
+        self.reset_seen = True
+
     @property
     def enabled(self) -> bool:
         """C_DEBUGEN."""

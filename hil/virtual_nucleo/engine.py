@@ -199,6 +199,9 @@ class Engine:
     def write_sram(self, offset: int, data: bytes) -> None:
         """A debugger's write: drops translations of what was there."""
         self.uc.mem_write(SRAM_BASE + offset, data)
+        self.uc.ctl_remove_cache(SRAM_BASE + offset, SRAM_BASE + offset + len(data))
+        if self._alias == "sram":
+            self.uc.ctl_remove_cache(offset, offset + len(data))
         self.meter.forget()
 
     def forget_code(self) -> None:

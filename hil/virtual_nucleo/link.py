@@ -1,7 +1,8 @@
 """The client's end of a bench's probe door: a Unix stream socket with length-prefixed messages.
 
-A connection begins with the server's greeting (its name, as text). Then each request gets one reply. A frame is its
-length as an unsigned little-endian 32-bit number, then that many bytes.
+A connection begins with the server's greeting (its name, as text). An empty frame takes the probe and is answered with
+one byte, 1 or 0 (another client has it). Then each request gets one reply. A frame is its length as an unsigned
+little-endian 32-bit number, then that many bytes.
 """
 
 from __future__ import annotations
@@ -60,11 +61,16 @@ class BenchLink:
         connection.settimeout(self._timeout_s)
         try:
             connection.connect(self._path)
-            greeting = receive_frame(connection)
-        except (OSError, DoorError):
+            receive_frame(connection)
+            send_frame(connection, b"")
+            taken = receive_frame(connection)
+        except DoorError as error:
+            connection.close()
+            raise ConnectionResetError(str(error)) from error
+        except OSError:
             connection.close()
             raise
-        if not greeting or greeting.startswith(b"!"):
+        if taken != b"\x01":
             connection.close()
             raise ConnectionRefusedError("the probe is in use by another client")
         self._connection = connection
@@ -96,5 +102,5 @@ def bench_name(path: str) -> str | None:
         connection.connect(path)
         greeting = receive_frame(connection)
         if greeting:
-            return greeting.lstrip(b"!").decode("ascii", "replace")
+            return greeting.decode("ascii", "replace")
     return None

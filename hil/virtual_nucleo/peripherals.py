@@ -159,25 +159,35 @@ class Rng:
     def reset(self) -> None:
         """Registers to zero; the noise source goes on."""
         self._control = 0
-        self._ready_at = 0
+        self._ready_at: int | None = None
+        self._began = 0
+
+    def _word_ready(self) -> bool:
+        """Whether a word waits; it takes 40 periods of the RNG clock, from when that clock is there."""
+        hertz = self._clocks.pll48_hz()
+        if not self._control & 4 or not hertz:
+            self._ready_at = None
+            return False
+        if self._ready_at is None:
+            self._ready_at = max(self._began, self._clocks.pll_ready_at) + 40 * PS_PER_S // hertz
+        return self._time.now >= self._ready_at
 
     def read32(self, offset: int) -> int:
-        """CR, SR (DRDY after 40 periods of the RNG clock) or DR."""
+        """CR, SR (DRDY, CECS) or DR, which reads as zero until a word is ready."""
         if not self._clocks.enabled(0x34, 6):
             return 0
         if offset == 0x00:
             return self._control
-        running = bool(self._control & 4) and self._clocks.pll48_hz() > 0
+        ready = self._word_ready()
         if offset == 0x04:
-            if self._control & 4 and not running:
+            if self._control & 4 and self._ready_at is None:
                 return 1 << 1  # CECS: no usable clock
-            if running and self._time.now < self._ready_at:
+            if not ready and self._ready_at is not None:
                 self._time.spin(self._ready_at)
-                return 0
-            return int(running)
-        if offset == 0x08 and running and self._time.now >= self._ready_at:
+            return int(ready)
+        if offset == 0x08 and ready:
+            self._ready_at, self._began = None, self._time.now
             self._drawn += 1
-            self._ready_at = self._time.now + 40 * PS_PER_S // self._clocks.pll48_hz()
             digest = hashlib.sha256(self._seed + self._drawn.to_bytes(8, "little")).digest()
             return int.from_bytes(digest[:4], "little")
         return 0
@@ -186,7 +196,7 @@ class Rng:
         """Write CR."""
         if offset == 0x00 and self._clocks.enabled(0x34, 6):
             if value & 4 and not self._control & 4:
-                self._ready_at = self._time.now + 40 * PS_PER_S // max(self._clocks.pll48_hz(), 1)
+                self._began = self._time.now
             self._control = value & 0xC
 
 

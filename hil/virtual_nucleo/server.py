@@ -1,7 +1,7 @@
 """The bench as a process: ``python -m hil.virtual_nucleo.server --socket P --control C --drawer D``.
 
-* The probe door (``--socket``) takes one client at a time, greets with the bench's name (``!`` in front while the
-  probe is taken), and answers requests (``requests.py``). A client that vanishes frees the probe.
+* The probe door (``--socket``) greets with the bench's name. An empty frame takes the probe (answer 1, or 0 while
+  another client has it); then requests (``requests.py``) are answered. A client that vanishes frees the probe.
 * The control door (``--control``) is a person's hands: one JSON object a line in, one out
   (``{"ok": true, ...}`` or ``{"ok": false, "code": ..., "error": ...}``); ``control.py`` lists the verbs.
 * ``--mode`` and ``--gid`` set the probe door's permissions; the control door is always the owner's alone.
@@ -33,7 +33,17 @@ class _Client:
     connection: socket.socket
     handle: Callable[[_Client], None]
     received: bytearray = field(default_factory=bytearray)
-    holds_probe: bool = False
+    dismissed: bool = False
+
+
+def _gone(connection: socket.socket) -> bool:
+    """Whether the other end has closed, which may be known before the selector says so."""
+    try:
+        return connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
 
 
 class Server:
@@ -45,7 +55,7 @@ class Server:
         self._selector = selectors.DefaultSelector()
         self._doors = [probe_door, control_door]
         self._stopping = False
-        self._probe_taken = False
+        self._holder: _Client | None = None
         self._listen(probe_door, self._accept_probe)
         self._listen(control_door, self._accept_control)
         control_door.chmod(0o600)
@@ -75,16 +85,18 @@ class Server:
     def _accept_probe(self, listener: socket.socket) -> None:
         connection, _ = listener.accept()
         greeting = self._name.encode()
-        client = _Client(connection, self._probe_input)
         with contextlib.suppress(OSError):
-            if self._probe_taken:
-                greeting = b"!" + greeting
-                connection.sendall(struct.pack("<I", len(greeting)) + greeting)
-                connection.close()
-                return
             connection.sendall(struct.pack("<I", len(greeting)) + greeting)
-            self._probe_taken = client.holds_probe = True
-            self._admit(client)
+            self._admit(_Client(connection, self._probe_input))
+
+    def _take_probe(self, client: _Client) -> bytes:
+        holder = self._holder
+        if holder is not None and holder is not client and not _gone(holder.connection):
+            return b"\x00"
+        if holder is not None and holder is not client:
+            self._dismiss(holder)
+        self._holder = client
+        return b"\x01"
 
     def _accept_control(self, listener: socket.socket) -> None:
         connection, _ = listener.accept()
@@ -94,6 +106,8 @@ class Server:
         self._selector.register(client.connection, selectors.EVENT_READ, lambda: self._ready(client))
 
     def _ready(self, client: _Client) -> None:
+        if client.dismissed:
+            return
         try:
             part = client.connection.recv(1 << 18)
             if not part:
@@ -101,11 +115,15 @@ class Server:
             client.received += part
             client.handle(client)
         except (OSError, DoorError):
-            self._selector.unregister(client.connection)
-            client.connection.close()
-            if client.holds_probe:
-                self._probe_taken = False
-                self._bench.port.reset_pin(False)  # a probe without a host lets NRST go
+            self._dismiss(client)
+
+    def _dismiss(self, client: _Client) -> None:
+        client.dismissed = True
+        self._selector.unregister(client.connection)
+        client.connection.close()
+        if client is self._holder:
+            self._holder = None
+            self._bench.port.reset_pin(False)  # a probe without a host lets NRST go
 
     def _probe_input(self, client: _Client) -> None:
         received = client.received
@@ -117,7 +135,12 @@ class Server:
                 return
             request = bytes(received[4 : 4 + length])
             del received[: 4 + length]
-            reply = requests.execute(self._bench.port, request)
+            if not request:
+                reply = self._take_probe(client)
+            elif client is self._holder:
+                reply = requests.execute(self._bench.port, request)
+            else:
+                raise DoorError("the probe was not taken")
             client.connection.sendall(struct.pack("<I", len(reply)) + reply)
 
     def _control_input(self, client: _Client) -> None:
