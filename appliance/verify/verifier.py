@@ -66,6 +66,7 @@ from appliance.verify.site_times import Interval, format_time
 
 _PAYLOADS = frozenset({statement.STATEMENT_PAYLOAD})
 _MAX_BLAMED = 64
+_NO_IMAGE = ("image", "it is a development station: no image vouches for the programs that made this")
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +158,8 @@ class Verifier:
         if isinstance(found, Refusals):
             return SignedRefusals(found, digest, key, earliest, latest)
         notes = check_listed(self.trust, keys.station, predicate, Interval(earliest, latest))
+        if predicate["station"]["kind"] == "development":
+            notes += (_NO_IMAGE,)
         return Signed(found, digest, key, earliest, latest, notes)
 
     def check_checkpoint(self, document: bytes, origin: str) -> TrustedCheckpoint:

@@ -113,7 +113,9 @@ def test_a_development_station_is_refused_unless_allowed(desk: Desk) -> None:
     entry = station.unit(UIDS[0], development)
     files = [desk.put("m.json", entry), desk.put("p", station.proof(entry))]
     assert desk.ask_json("unit", *files)[1]["refusal"]["code"] == "PL-VRF-003"
-    assert desk.ask("unit", *files, "--allow-development")[0] == 0
+    code, text = desk.ask("unit", *files, "--allow-development")
+    assert code == 0
+    assert "no image vouches" in text
 
 
 def test_the_site_decides_by_time_and_word(desk: Desk, unit: list[str]) -> None:
