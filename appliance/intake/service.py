@@ -15,6 +15,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import threading
 from collections.abc import Callable
@@ -47,20 +48,25 @@ _KEPT = 1
 
 
 class Intake:
-    """The one way in. `now` gives the clock's interval or None; `journal` records a refusal, as well as it can."""
+    """The one way in.
+
+    `private` is a folder for copies, made and removed for each import; nothing in it outlives one, so nothing in it
+    need be durable. `now` gives the clock's interval or None; `journal` records a refusal, as well as it can.
+    """
 
     def __init__(
         self,
         *,
         staged: Path,
         state: Path,
+        private: Path,
         pinned_root: bytes,
         now: Callable[[], Interval | None],
         journal: Callable[[ProoflineError], None],
     ) -> None:
         self._generations = Generations(staged, keep=_KEPT, public=True)
         self._floor = FloorStore(state)
-        self._private = state / "incoming"
+        self._private = private
         self._pinned_root = pinned_root
         self._now = now
         self._journal = journal
@@ -247,6 +253,7 @@ def main() -> None:
     intake = Intake(
         staged=surroundings.staged,
         state=surroundings.state,
+        private=Path(os.environ.get("CACHE_DIRECTORY") or surroundings.state) / "incoming",
         pinned_root=load_site(surroundings.site).root,
         now=lambda: clock_interval(clock),
         journal=lambda refusal: journal_refusal(recorder, refusal),

@@ -33,11 +33,13 @@ from appliance.errors import ProoflineError
 from appliance.evidence import envelope, strict_json
 from appliance.evidence.errors import EvidenceError
 from appliance.generations import Generations
+from appliance.release.contribution import MAX_BYTES as MAX_CONTRIBUTION
 from appliance.release.contribution import Contribution, Key, contribute, parse_contribution
 from appliance.release.draft import Draft
 from appliance.release.errors import (
     ApprovalsTooFew,
     CarrierTargetInUse,
+    ContributionForeign,
     DeskDamaged,
     DeskExists,
     DeskMissing,
@@ -255,12 +257,17 @@ class Desk:
         return found
 
     def contributions(self) -> list[Contribution]:
-        """What has been handed in to the open proposal, checked again."""
+        """What has been handed in to the open proposal, checked again. What a crash left of the proposal before counts
+        for nothing.
+        """
         proposal, ring = self.proposal(), self.ring()
-        return [
-            parse_contribution(_require(path, _MAX_CONFIG * 2), path.name, proposal, ring)
-            for path in sorted((self.folder / "contributions").glob("*.json"))
-        ]
+        found = []
+        for path in sorted((self.folder / "contributions").glob("*.json")):
+            try:
+                found.append(parse_contribution(_require(path, MAX_CONTRIBUTION), path.name, proposal, ring))
+            except ContributionForeign:
+                continue
+        return found
 
     def promote(self, online: Key, now: datetime) -> SiteTrust:
         """Publish the open proposal, at its threshold; what is in force afterwards."""

@@ -51,6 +51,7 @@ class Station:
         self.intake = Intake(
             staged=self.folder / "staged",
             state=self.folder / "state",
+            private=self.folder / "private",
             pinned_root=self.pinned,
             now=lambda: self.at,
             journal=lambda refusal: self.journal.append(refusal.code),
