@@ -23,6 +23,7 @@ _LETTING_GO_S = 3.0
 def main() -> None:
     """Run until SIGTERM; ends with a failure at the first defect."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
+    logging.getLogger("pyocd").setLevel(logging.WARNING)  # it tells the whole ROM table for every board
     here = station.Surroundings.from_environ()
     site = station.load_site(here.site)
     staged = StagedSite(here.staged, site.root)

@@ -25,7 +25,7 @@ class Pulse:
         self._panel = panel
         self._changed = threading.Condition()
         self._press: str | None = None
-        self._stage = "idle"
+        self._stage = "starting"
         self._permille = 0
         self._fresh = True
         self._said_ms = monotonic_ms()

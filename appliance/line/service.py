@@ -45,11 +45,9 @@ class Line:
     def describe(self, caller: Caller) -> dict[str, Any]:
         del caller
         press, stage, permille = self._shop.pulse.now()
-        state = (
-            "stopped" if self._stopped else "idle" if press is None else "waiting" if stage == "waiting" else "working"
-        )
+        state = stage if press is None or stage == "waiting" else "working"
         return {
-            "state": state,
+            "state": "stopped" if self._stopped else state,
             "press": press,
             "stage": stage,
             "permille": permille,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -101,7 +101,9 @@ class Unit:
             plan = self._shop.planner(self._order, self._event)
         self.cycle.begin(plan.route)
         self._seen.probe = plan.probe_record()
-        with self._shop.bench(plan, self._shop.peers.stopping) as board:
+        with ExitStack() as held:
+            with self._timed("connect"):
+                board = held.enter_context(self._shop.bench(plan, self._shop.peers.stopping))
             self._handle(board)
 
     def _handle(self, board: Board) -> None:

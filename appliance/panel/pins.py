@@ -33,6 +33,7 @@ class Pins:
         self._changed = threading.Condition()
         self._now: dict[str, bool] = {}
         self._chirp_ms = -_CHIRP_MS
+        self._ended = False
 
     def chirp(self) -> None:
         """Sound the buzzer shortly, whatever is shown: something that was just done did not count."""
@@ -51,7 +52,7 @@ class Pins:
     def run(self, stopping: threading.Event) -> None:
         """Keep the rhythm until told to stop; then all lamps go dark."""
         with self._changed:
-            while not stopping.is_set():
+            while not (stopping.is_set() or self._ended):
                 now_ms = monotonic_ms()
                 elapsed_ms = now_ms - self._since_ms
                 wanted = lit(self._pattern, elapsed_ms)
@@ -61,8 +62,10 @@ class Pins:
         self.dark()
 
     def dark(self) -> None:
-        """All lamps and the buzzer off."""
-        self._write(dict.fromkeys(self._outputs, False))
+        """All lamps and the buzzer off, for good: nothing that was shown outlives the panel."""
+        with self._changed:
+            self._ended = True
+            self._write(dict.fromkeys(self._outputs, False))
 
     def _write(self, wanted: dict[str, bool]) -> None:
         for name, on in wanted.items():
