@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -191,8 +192,14 @@ def fifo(carrier: Path) -> None:
     os.mkfifo(carrier / "metadata" / "9.root.json")
 
 
-def device(carrier: Path) -> None:
-    os.mknod(carrier / "metadata" / "9.root.json", 0o020666, os.makedev(1, 5))
+def unix_socket(carrier: Path) -> None:
+    here = Path.cwd()
+    os.chdir(carrier / "metadata")  # a socket's path may not be long
+    try:
+        with socket.socket(socket.AF_UNIX) as one:
+            one.bind("9.root.json")
+    finally:
+        os.chdir(here)
 
 
 def sparse(carrier: Path) -> None:
@@ -229,7 +236,7 @@ THINGS: list[tuple[Callable[[Path], None], type[ProoflineError]]] = [
     (link_inside, errors.CarrierEntryRefused),
     (folder_link, errors.CarrierEntryRefused),
     (fifo, errors.CarrierEntryRefused),
-    (device, errors.CarrierEntryRefused),
+    (unix_socket, errors.CarrierEntryRefused),
     (sparse, errors.CarrierTooLarge),
     (crowd, errors.CarrierFilesTooMany),
     (heavy, errors.CarrierTooLarge),
