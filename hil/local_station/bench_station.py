@@ -127,6 +127,10 @@ class LocalStation:
     def stop(self, role: str) -> None:
         self.supervisor.stop(role)
 
+    def replace(self, role: str, command: Sequence[str]) -> None:
+        """From its next start on, run another command for a role."""
+        self._wrap[role] = command
+
     def client(self, role: str) -> Client:
         """Speak to a service as the technician."""
         return Client(role, self.supervisor.run / f"{role}.sock")
