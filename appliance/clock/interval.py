@@ -47,12 +47,14 @@ _LAST_NS = 4_102_444_800 * 10**9  # the year 2100: what a proof of today cannot 
 @dataclass(frozen=True)
 class Instant:
     """One look at the machine's clocks, all in ns: `realtime` is the one people set; `boottime` runs on through a
-    suspend, `monotonic` does not; `raw` is the crystal that nobody steers (and stops in a suspend, too)."""
+    suspend, `monotonic` does not; `raw` is the crystal that nobody steers (and stops in a suspend, too). `torn`: how
+    long the look took, so how far apart the four may be."""
 
     realtime: int
     boottime: int
     monotonic: int
     raw: int
+    torn: int = 0
 
 
 @dataclass(frozen=True)
@@ -132,6 +134,7 @@ def interval_of(reading: Reading, before: Instant, after: Instant, crystal_ppm: 
     half = tracking.root_dispersion_ns + (abs(tracking.root_delay_ns) + 1) // 2
     half += age * (tracking.skew_ppb + crystal_ppm * 1000) // 10**9 + 1
     half += (after.raw - before.raw) // 1000  # chronyd's correction may run at up to 500 ppm while we ask for it
+    half += after.torn
     if tracking.leap in {"insert", "delete"}:
         half += _LEAP_NS
     return Interval(centre - half, centre + half, after.raw)
@@ -147,12 +150,13 @@ def noticed(memory: Memory, now: Instant, reference_ns: int | None) -> Memory:
     if last is not None:
         asleep = (now.boottime - now.monotonic) - (last.boottime - last.monotonic)
         jump = (now.realtime - now.boottime) - (last.realtime - last.boottime)
+        noise = _JUMP_NS + now.torn + last.torn
         why: ClockError | None = None
-        if asleep > _JUMP_NS:
+        if asleep > noise:
             why = StationSuspended(suspended_us=asleep // 1000)
             # The raw crystal stood still for a time that only the battery clock knows: start anew, above the floor.
             memory = dataclasses.replace(memory, possible=None)
-        elif abs(jump) > _JUMP_NS:
+        elif abs(jump) > noise:
             why = ClockJumped(jump_us=jump // 1000)
         if why is not None:
             return dataclasses.replace(memory, disrupted=why, disrupted_reference=reference_ns)

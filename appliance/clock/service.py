@@ -31,26 +31,24 @@ _CHRONYC_TIMEOUT_S = 3.0
 _LOOK_EVERY_S = 1.0
 _AUTHENTICATION_EVERY_S = 30.0
 _KEEP_STEP_NS = 10 * 10**9
-_TORN_NS = 1_000_000
+_TORN_NS = 100_000
+_LOOKS = 8
 
 
 def now() -> Instant:
     """One look at all clocks, taken again where the scheduler tore it apart."""
-    for _ in range(8):
-        instant = _now()
-        if time.clock_gettime_ns(time.CLOCK_MONOTONIC) - instant.monotonic < _TORN_NS:
-            return instant
-    return _now()
+    looks = 0
+    while (instant := _now()).torn > _TORN_NS and looks < _LOOKS:
+        looks += 1
+    return instant
 
 
 def _now() -> Instant:
     monotonic = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
-    return Instant(
-        realtime=time.time_ns(),
-        boottime=time.clock_gettime_ns(time.CLOCK_BOOTTIME),
-        monotonic=monotonic,
-        raw=time.clock_gettime_ns(time.CLOCK_MONOTONIC_RAW),
-    )
+    realtime, boottime = time.time_ns(), time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+    raw = time.clock_gettime_ns(time.CLOCK_MONOTONIC_RAW)
+    torn = time.clock_gettime_ns(time.CLOCK_MONOTONIC) - monotonic
+    return Instant(realtime, boottime, monotonic, raw, torn)
 
 
 class Chrony:

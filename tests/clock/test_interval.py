@@ -119,6 +119,13 @@ def test_the_interval_holds_every_part_of_the_error() -> None:
     assert T0 - found.earliest == pytest.approx(205 * MS, abs=2)
 
 
+def test_a_look_that_took_long_is_allowed_for() -> None:
+    at = dataclasses.replace(instant(1, jump=15 * MS), torn=20 * MS)
+    found = interval_of(reading(at), at, at, crystal_ppm=100)
+    assert found.latest - found.earliest > 42 * MS
+    assert codes(look(instant(0)), look(at, system_ns=-15 * MS)) == ["", ""]
+
+
 def test_the_interval_lies_around_the_corrected_time() -> None:
     at = instant(0)
     found = interval_of(reading(at, system_ns=30 * SECOND, reference_ns=T0 + 29 * SECOND), at, at, crystal_ppm=100)
