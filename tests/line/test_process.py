@@ -59,6 +59,9 @@ class Gates:
     content = b""
     open = True
 
+    def say(self, **fact: object) -> None:
+        del fact
+
     def signer_open(self) -> bool:
         return self.open
 

@@ -48,7 +48,7 @@ def check(world: World, press: str) -> str:
     if ended.verdict == "pass":
         assert manifest is not None
         assert manifest["verdict"] == "pass"
-        assert manifest["content"] == IMAGE.segments[0].data
+        assert manifest["content"] == IMAGE.segments[0].data.hex()
     if manifest is not None:
         assert ended.verdict == manifest["verdict"]
     assert world.flashed.count(press) <= 1

@@ -83,6 +83,8 @@ class Direct:
         reply = json.loads(json.dumps(self._service.handle(self._uid, 1, json.loads(json.dumps(message)))))
         if self._faulty:
             self._world.after_call(self.role, verb)
+            if verb == "Finish" and "error" not in reply:
+                self._world.say(finished=parameters["press"], verdict=parameters["verdict"])
         if "error" in reply:
             raise from_record(reply["parameters"])
         return interface.check_reply(verb, reply["parameters"])
@@ -93,6 +95,9 @@ class Around(Protocol):
 
     event: str
     content: bytes
+
+    def say(self, **fact: object) -> None:
+        """A fact that is durable from now on, wherever it is kept."""
 
     def signer_open(self) -> bool:
         """Whether the signer's gate is open now."""
@@ -115,6 +120,7 @@ class SignerStandIn:
         envelope = json.dumps({"press": press, "observations": observations}, sort_keys=True)
         if self.signed.setdefault(press, envelope) != envelope:
             raise PressSignedOtherwise(press=press)
+        self._world.say(signed=press, envelope=envelope)
         return {"envelope": envelope}
 
     def __getattr__(self, name: str) -> Any:
@@ -144,6 +150,7 @@ class RecorderStandIn:
         if passed and self._world.event == "provision":
             raise DeviceDuplicate(**device, press="?")
         self.reservations[press] = device
+        self._world.say(reserved=press, device=device)
         return {"reservation": self._reservation(press)}
 
     def append(self, caller: Caller, envelope: str) -> dict[str, Any]:
@@ -160,9 +167,10 @@ class RecorderStandIn:
             "verdict": seen["verdict"],
             "code": None if seen.get("refusal") is None else seen["refusal"]["code"],
             "envelope": envelope,
-            "content": self._world.content,
+            "content": self._world.content.hex(),
             "device": None if device is None else {"part": device["part"], "uid": device["uid"]},
         }
+        self._world.say(logged=press, manifest=self.manifests[press])
         if not self._world.signer_open():
             raise NotYetCheckpointed(index=0, why="the signer is away")
         return {"index": 0, "size": 1, "proof": "", "digest": "sha256:"}
@@ -172,6 +180,7 @@ class RecorderStandIn:
     ) -> dict[str, Any]:
         del caller
         self.journal.append({"kind": kind, "press": press, "operator": operator, "refusal": refusal})
+        self._world.say(journalled=self.journal[-1])
         return {"n": len(self.journal) - 1}
 
     def commit_refusals(self, caller: Caller) -> dict[str, Any]:
@@ -240,12 +249,14 @@ class BoardStandIn:
         del erase_all
         self._world.board_point("before-program", TargetSilent(stage="blank check", reason="planned"))
         self._world.flashed.append(self._world.now)
+        self._world.say(flashed=self._world.now)
         self._world.content = b""
         self._world.board_point("in-program", FlashUncertain(stage="program", cause="PL-TGT-041"))
         progress(1, 2)
         self._world.board_point("end-of-program", FlashRejected(stage="program", result=4))
         if not self._world.bad_flash:
             self._world.content = IMAGE.segments[0].data
+            self._world.say(programmed=self._world.now)
 
     def measure(self) -> tuple[dict[str, Any], tuple[str, ...]]:
         self._world.board_point("measure", MeasurementInterrupted(cause="PL-TGT-041", reason="planned"))
@@ -276,6 +287,7 @@ class World:
         self.now = ""
         self.event = "provision"
         self.crashes = 0
+        self.listener: Callable[[dict[str, object]], None] = lambda _fact: None
         self.once: dict[str, Callable[[], None]] = {}
         """What happens in the world just before the line first makes a call (`role.Verb`)."""
         self._signer_shut = 0
@@ -314,7 +326,12 @@ class World:
     def press(self, event: str = "provision") -> str:
         self.event = event
         self.now = self.book.open(Draft("olga", "WO-1", event, None)).press
+        self.say(pressed=self.now)
         return self.now
+
+    def say(self, **fact: object) -> None:
+        """Facts that the stand-ins keep durably, for whoever listens."""
+        self.listener(fact)
 
     def start(self) -> Line:
         """A fresh process of the line, on the journal that the last one left."""
