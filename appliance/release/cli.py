@@ -271,8 +271,13 @@ def _renew(arguments: argparse.Namespace) -> None:
 
 def _show(arguments: argparse.Namespace) -> None:
     desk = Desk(arguments.desk)
+    site = desk.published()
     print(f"site {desk.site}; snapshot and timestamp are signed by {desk.online_holder}")
-    _in_force(desk.published())
+    for version in range(1, site.versions.root + 1):
+        ceremony = desk.ceremony(version)
+        people = ", ".join(one["person"] for one in ceremony["approvers"])
+        print(f"root {version}: made at {ceremony['place']}, {ceremony['at']}; approvers {people}")
+    _in_force(site)
     if desk.has_proposal():
         print(f"open proposal {desk.proposal().digest}")
 

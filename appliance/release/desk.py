@@ -33,6 +33,7 @@ from appliance.errors import ProoflineError
 from appliance.evidence import envelope, strict_json
 from appliance.evidence.errors import EvidenceError
 from appliance.generations import Generations
+from appliance.release.ceremony import read_ceremony
 from appliance.release.contribution import MAX_BYTES as MAX_CONTRIBUTION
 from appliance.release.contribution import Contribution, Key, contribute, parse_contribution
 from appliance.release.draft import Draft
@@ -127,12 +128,17 @@ class Desk:
     def online_holder(self) -> str:
         """Who keeps the token that signs snapshot and timestamp, as the last ceremony recorded it."""
         before = self.in_force()
-        if before is None:
-            ceremony: Any = self.proposal().ceremony
-        else:
-            document = _require(self.folder / "ceremonies" / f"{before.versions.root}.json", envelope.MAX_BYTES)
-            ceremony = strict_json.decode(envelope.decode(document, (CEREMONY_TYPE,)).payload)
+        ceremony: Any = self.proposal().ceremony if before is None else self.ceremony(before.versions.root)
         return str(ceremony["online"]["holder"])
+
+    def ceremony(self, version: int) -> dict[str, Any]:
+        """The transcript of the ceremony of one root, with its signatures verified."""
+        metadata = self.repository / "metadata"
+        root = _require(metadata / f"{version}.root.json", MAX_ROOT)
+        previous = _require(metadata / f"{version - 1}.root.json", MAX_ROOT) if version > 1 else None
+        return read_ceremony(
+            _require(self.folder / "ceremonies" / f"{version}.json", envelope.MAX_BYTES), root, previous
+        )
 
     @property
     def repository(self) -> Path:

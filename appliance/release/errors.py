@@ -157,6 +157,12 @@ class CarrierTargetInUse(ReleaseError):
     engineer = "{path} exists; a carrier is written into a folder of its own"
 
 
+class CeremonyFalse(ReleaseError):
+    code = "PL-REL-036"
+    engineer = "the record of the root ceremony does not hold: {why}"
+    action = "Restore the record from its copy; if there is none, hold a new ceremony (`proofline release root`)."
+
+
 class UriMalformed(ReleaseError):
     code = "PL-REL-040"
     engineer = "{uri} is no PKCS#11 URI that can be used: {why}"

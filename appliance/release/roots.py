@@ -88,11 +88,7 @@ def transcript(
         "site": site,
         "place": place,
         "at": format_time(at),
-        "root": {
-            "version": root.version,
-            "digest": f"sha256:{sha256(Metadata(root).signed_bytes).hexdigest()}",
-            "expires": format_time(root.expires),
-        },
+        "root": root_facts(root),
         "thresholds": dict(ring.thresholds),
         "approvers": sorted(
             ({"person": key.person, "key": key.digest} for key in ring.keys.values() if key.person is not None),
@@ -104,6 +100,15 @@ def transcript(
             "roles": ["snapshot", "timestamp"],
         },
         "machine": dict(machine),
+    }
+
+
+def root_facts(root: Root) -> dict[str, object]:
+    """Which root a transcript speaks of."""
+    return {
+        "version": root.version,
+        "digest": f"sha256:{sha256(Metadata(root).signed_bytes).hexdigest()}",
+        "expires": format_time(root.expires),
     }
 
 

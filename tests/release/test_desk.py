@@ -130,6 +130,26 @@ def test_ceremony_is_recorded_and_signed_by_those_who_signed_the_root(desk: Desk
     assert signers == {"ada", "bob"}
 
 
+def test_ceremony_record_that_was_altered_is_refused(desk: Desk, people: People) -> None:
+    filled(desk, people)
+    rotate(desk, add=(Approver("dave", people["dave"].public),))
+    approve(desk, people, "bob", "carol", "dave")
+    desk.promote(people["desk"], NOW)
+    assert [one["person"] for one in desk.ceremony(2)["approvers"]] == ["ada", "bob", "carol", "dave"]
+    first, second = (desk.folder / "ceremonies" / f"{version}.json" for version in (1, 2))
+    good = second.read_bytes()
+    unsigned = json.loads(good)
+    unsigned["signatures"] = unsigned["signatures"][:1]
+    altered = json.loads(good)
+    altered["payload"] = json.loads(first.read_bytes())["payload"]
+    for document in (b"{}", first.read_bytes(), strict_json.encode(unsigned), strict_json.encode(altered)):
+        second.write_bytes(document)
+        with pytest.raises(errors.CeremonyFalse):
+            desk.ceremony(2)
+    second.write_bytes(good)
+    assert desk.ceremony(2)["root"]["version"] == 2
+
+
 def test_what_is_promoted_is_what_was_proposed_and_approvals_travel_along(desk: Desk, people: People) -> None:
     filled(desk, people)
     site = desk.published()

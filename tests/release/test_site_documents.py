@@ -44,6 +44,7 @@ PARSERS: dict[str, Callable[[bytes, str], object]] = {
     SETTINGS: parse_settings,
 }
 GONE = object()
+"""A field that is left out."""
 P384 = base64.b64encode(
     generate_private_key(SECP384R1()).public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 ).decode()
@@ -211,7 +212,11 @@ def change(document: Any, field: str, value: object) -> None:
         document[last] = value
 
 
-@pytest.mark.parametrize(("path", "field", "value", "expected"), BROKEN, ids=lambda one: str(one)[:40])
+IDS = [f"{path}:{field}:{at}" for at, (path, field, _, _) in enumerate(BROKEN)]
+"""The same in every worker of a parallel run: values hold fresh keys."""
+
+
+@pytest.mark.parametrize(("path", "field", "value", "expected"), BROKEN, ids=IDS)
 def test_broken_field_is_refused_by_name(path: str, field: str, value: object, expected: type[ProoflineError]) -> None:
     document = good_documents()[path]
     PARSERS[path](strict_json.encode(document), path)
