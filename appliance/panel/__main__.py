@@ -38,6 +38,7 @@ def main() -> None:
                 lambda: pins.run(stopping),
                 lambda: panel.hands(stopping),
                 lambda: panel.watch(stopping),
+                lambda: panel.follow(stopping),
                 lambda: scanner.read(settings.scanner, panel.on_scan, stopping),
             )
 

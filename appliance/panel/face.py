@@ -5,7 +5,7 @@
 - `pass` is shown for a unit that passed, was proven and not found unfinished after a restart; nothing else is green.
 - A recovered unit asks for attention whatever its verdict: nobody watched it, another board may be in the fixture now.
 - A pass is shown for a while only (a green lamp must not vouch for the *next* board); anything else until the next
-  press or scan.
+  press or scan, but that "not done" gives way to the closed gate that is still the reason.
 - A closed gate is shown by its family; a refusal of a family that nobody knows is a fault, not a guess.
 """
 
@@ -108,7 +108,8 @@ def _choose(view: View) -> tuple[str, str]:
         return "running", f"{PATTERNS['running'].text} {view.stage} {view.permille // 10} %"
     if view.outcome is not None:
         name = _verdict(view.outcome)
-        if name != "pass" or view.outcome.ago_ms < view.pass_ms:
+        gives_way = name == "pass" or (name == "refused" and view.closed)
+        if not gives_way or view.outcome.ago_ms < view.pass_ms:
             return name, _and(PATTERNS[name].text, view.outcome.text)
     if view.closed:
         return family(view.closed[0]), _sentence(view.closed[0])

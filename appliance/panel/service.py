@@ -44,7 +44,7 @@ MAX_WAIT_MS = 2_000
 _MAX_HANDS = 64
 _NOTICE_MS = 15_000
 _WATCH_S = 0.25
-_GATES_MS = 1_000
+_FOLLOW_S = 1.0
 
 
 class Lamps(Protocol):
@@ -62,7 +62,7 @@ class SiteSource(Protocol):
 
 
 class Panel:
-    """The panel's state and verbs. `hands` and `watch` are threads of its own; see `appliance.panel.__main__`."""
+    """The panel's state and verbs. Its threads are `hands`, `watch` and `follow` (see `__main__`)."""
 
     def __init__(
         self,
@@ -251,17 +251,18 @@ class Panel:
     # What the panel looks after by itself.
 
     def watch(self, stopping: threading.Event) -> None:
-        """Follow the gates, the heartbeat and the session; hand owed refusals to the recorder."""
-        asked_ms = -_GATES_MS
+        """Keep what is shown true as time passes: heartbeat, notices, a pass that has been shown long enough."""
         while not stopping.wait(_WATCH_S):
-            if monotonic_ms() - asked_ms >= _GATES_MS:
-                closed = self._ask_gates()
-                self._pay()
-                asked_ms = monotonic_ms()
-                with self._lock:
-                    self._closed = closed
             with self._lock:
                 self._show()
+
+    def follow(self, stopping: threading.Event) -> None:
+        """Follow the gates and the session, and hand owed refusals to the recorder. Others may keep this waiting."""
+        while not stopping.wait(_FOLLOW_S):
+            closed = self._ask_gates()
+            self._pay()
+            with self._lock:
+                self._closed = closed
 
     def _ask_gates(self) -> tuple[Closed, ...]:
         closed: list[Closed] = []
