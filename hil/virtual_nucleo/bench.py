@@ -3,7 +3,7 @@
 * The drawer is a directory: one file of flash (and one of option bytes) a board, named by UID. What was programmed
   survives removal and the end of the process.
 * A board in the fixture has power unless it was cut; removing it cuts its power first.
-* Time in the fixture passes while a board is away, and goes on from there for the next one's view of the wire.
+* Each board has its own virtual time, which begins when it is put in.
 """
 
 from __future__ import annotations

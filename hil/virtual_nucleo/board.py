@@ -23,7 +23,7 @@ from hil.virtual_nucleo.flash_array import FLASH_SIZE, FlashArray
 from hil.virtual_nucleo.option_bytes import FACTORY_OPTCR, OptionBytes
 from hil.virtual_nucleo.soc import Soc
 from hil.virtual_nucleo.swd_port import SwdPort
-from hil.virtual_nucleo.vtime import PS_PER_MS
+from hil.virtual_nucleo.vtime import PS_PER_MS, PS_PER_US
 
 LED_PINS = {"LD1": (1, 0), "LD2": (1, 7), "LD3": (1, 14)}
 """PB0 green, PB7 blue, PB14 red (UM1974 6.5)."""
@@ -62,6 +62,10 @@ class Board:
         """Pull the supply, whatever is going on: a running erase or program stays half done."""
         self.soc.power_off()
         self.port.lose_link()
+
+    def power_off_after(self, microseconds: int) -> None:
+        """Pull the supply when that much virtual time has passed, whatever is going on then."""
+        self.soc.power_cut_at = self.soc.time.now + microseconds * PS_PER_US
 
     def press_reset(self) -> None:
         """Push the black button for a millisecond."""

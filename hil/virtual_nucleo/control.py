@@ -8,6 +8,7 @@ Each line is ``{"do": verb, ...}``. Times are virtual.
 | ``remove`` | | board out, power cut first; ``uid`` |
 | ``boards`` | | ``uids`` in the drawer, ``inserted`` |
 | ``power`` | ``on`` | supply on, or cut at once |
+| ``cut_after`` | ``us`` | the supply goes by itself after that much more virtual time |
 | ``reset`` | | press the button |
 | ``run`` | ``ms`` | let the board go on |
 | ``uart`` | ``run_ms`` (default 0), ``baud``, ``clear`` | ``text``, ``hex`` of what the virtual COM port has shown |
@@ -63,6 +64,11 @@ def _power(bench: Bench, arguments: _Arguments) -> _Arguments:
     return {}
 
 
+def _cut_after(bench: Bench, arguments: _Arguments) -> _Arguments:
+    bench.board.power_off_after(_number(arguments, "us", 0, _MAX_RUN_MS * 1000))
+    return {}
+
+
 def _reset(bench: Bench, _arguments: _Arguments) -> _Arguments:
     bench.board.press_reset()
     return {}
@@ -111,6 +117,7 @@ _VERBS: dict[str, Callable[[Bench, _Arguments], _Arguments]] = {
     "remove": lambda bench, _: {"uid": bench.remove()},
     "boards": _boards,
     "power": _power,
+    "cut_after": _cut_after,
     "reset": _reset,
     "run": _run,
     "uart": _uart,

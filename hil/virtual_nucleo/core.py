@@ -82,6 +82,7 @@ class Core:
         self.on_reset_request: Callable[[str], None] = lambda kind: None
         self.next_external_event: Callable[[], int | None] = lambda: None
         self.external_event: Callable[[], None] = lambda: None
+        self.powered = False
         self.halted = False
         self.lockup = False
         self.sleeping = False
@@ -131,7 +132,7 @@ class Core:
 
     def fetching_from_flash(self) -> bool:
         """Whether the code being executed lies in flash (so that a busy array stalls it)."""
-        address = self.engine.meter.address
+        address: int = self.engine.meter.fields.address
         return FLASH_BASE <= address < FLASH_BASE + FLASH_SIZE or (
             address < FLASH_SIZE and self.bus.memory_mode() in {0, 2}
         )
@@ -212,11 +213,17 @@ class Core:
 
     def power_on(self) -> None:
         """Everything that belongs to the power domain."""
+        self.powered = True
         self.debug.power_on()
         self.fpb.reset()
         self.dwt.reset()
         self._breakpoints_changed()
         self._watchpoints_changed()
+
+    def power_off(self) -> None:
+        """The supply went, perhaps in the middle of :meth:`run_until`."""
+        self.powered = False
+        self.stop_slice()
 
     def reset(self) -> None:
         """Core reset: registers, exceptions, then the vectors; vector catch may halt first (ARMv7-M B1.5.5)."""
@@ -281,7 +288,7 @@ class Core:
     @property
     def runnable(self) -> bool:
         """Whether time makes the core do something."""
-        return not (self.halted or self.lockup)
+        return self.powered and not (self.halted or self.lockup)
 
     # -- execution ---------------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ import ctypes
 import importlib.machinery
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from hil.virtual_nucleo.faults import BenchError
 
@@ -66,6 +67,8 @@ class CycleMeter:
         library.meter_size.restype = ctypes.c_size_t
         self._memory = ctypes.create_string_buffer(library.meter_size())
         self._meter = _Meter.from_buffer(self._memory)
+        self.fields: Any = self._meter
+        """The shared structure itself, for the hottest readers: ``cycles``, ``limit``, ``address``."""
         self._meter.engine = engine
         self._meter.stop = stop
         self._meter.generation = 1

@@ -173,7 +173,7 @@ class FlashController:
 
     def program(self, address: int, size: int, value: int) -> None:
         """A write of *size* bytes to the array, by the core or a debugger (RM0402 3.5.4)."""
-        if self.busy:
+        if self.busy_until and self.busy:
             self.wait()
         if self.blocked:
             raise BusFault(address)
@@ -190,7 +190,7 @@ class FlashController:
         data = value.to_bytes(size, "little")
         if FLASH_BASE <= address < FLASH_BASE + FLASH_SIZE:
             offset = address - FLASH_BASE
-            if self.options.write_protected(sector_at(offset).number):
+            if not self.options.all_open and self.options.write_protected(sector_at(offset).number):
                 self._error(SR_WRPERR)
                 return
             main = self.array.main
@@ -227,7 +227,7 @@ class FlashController:
     def read32(self, offset: int) -> int:
         """Read a register; a core that polls BSY waits here for the operation's end (one poll sees it set)."""
         if offset == 0x0C:
-            if self.busy:
+            if self.busy_until and self.busy:
                 value = self.sr | SR_BSY
                 self._time.spin(self.busy_until)
                 return value
@@ -284,7 +284,7 @@ class FlashController:
         raise BusFault(REGISTERS + 0x08)
 
     def _write_cr(self, value: int) -> None:
-        if self.busy:
+        if self.busy_until and self.busy:
             self.wait()
         if self.cr & CR_LOCK:
             return

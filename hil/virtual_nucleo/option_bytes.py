@@ -30,6 +30,8 @@ class OptionBytes:
         self.active = self.stored
         self.level = {0xAA: 0, 0xCC: 2}.get(self.active >> 8 & 0xFF, 1)
         """Read protection level in force: 0, 1 or 2."""
+        self.all_open = not any(self.write_protected(sector) for sector in range(12))
+        """No sector is write-protected."""
 
     def program(self, optcr: int) -> None:
         """OPTSTRT: store *optcr*."""

@@ -80,6 +80,8 @@ class Soc:
         self.dp = DebugPort(self._ap_at)
         self.powered = False
         self.held_in_reset = False
+        self.power_cut_at: int | None = None
+        """When the supply will go by itself."""
         self._poll_ps = _POLL_FIRST_PS
         self._attach()
 
@@ -165,25 +167,31 @@ class Soc:
     def pass_time(self, ps: int) -> None:
         """Let *ps* pass: the core runs if it can, busy hardware goes on."""
         until = self.time.now + ps
-        if self.powered and not self.held_in_reset and self.core.runnable:
-            self.core.run_until(until)
-        self.time.at_least(until)
-        if self.powered:
-            self._external_event()
+        for moment in sorted({until, min(until, self.power_cut_at or until)}):
+            if self.powered and not self.held_in_reset and self.core.runnable:
+                self.core.run_until(moment)
+            self.time.at_least(moment)
+            if self.powered:
+                self._external_event()
 
     def _next_event(self) -> int | None:
+        events = [event for event in (self.power_cut_at, self._watchdog_deadline()) if event is not None]
+        return min(events, default=None)
+
+    def _watchdog_deadline(self) -> int | None:
         if self.core.halted and self.dbgmcu.freezes_watchdog:
             return None
         return self.watchdog.deadline
 
     def _external_event(self) -> None:
-        deadline = self.watchdog.deadline
-        if deadline is None or self.time.now < deadline:
+        now = self.time.now
+        if self.power_cut_at is not None and now >= self.power_cut_at:
+            self.power_off()
             return
-        if self.core.halted and self.dbgmcu.freezes_watchdog:
-            return
-        self.clocks.note_reset(_RESET_WATCHDOG | _RESET_PIN)
-        self.system_reset()
+        deadline = self._watchdog_deadline()
+        if deadline is not None and now >= deadline:
+            self.clocks.note_reset(_RESET_WATCHDOG | _RESET_PIN)
+            self.system_reset()
 
     # -- power and reset ---------------------------------------------------------------------------------------
 
@@ -208,6 +216,8 @@ class Soc:
             return
         self.flash.abandon()
         self.powered = False
+        self.power_cut_at = None
+        self.core.power_off()
 
     def system_reset(self) -> None:
         """Everything but the debug and backup domains (RM0402 6.1.1)."""

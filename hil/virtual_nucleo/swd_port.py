@@ -51,8 +51,7 @@ class SwdPort:
 
     def _drive(self, cycles: int) -> None:
         self.cycles += cycles
-        if self._soc is not None:
-            self._soc.pass_time(cycles * PS_PER_S // self.swclk_hz)
+        self.idle(cycles * PS_PER_S // self.swclk_hz)
 
     def sequence(self, length: int, bits: int) -> None:
         """Clock *length* bits out, LSB first."""
@@ -120,6 +119,8 @@ class SwdPort:
         """Nobody drives the wire for a while."""
         if self._soc is not None:
             self._soc.pass_time(ps)
+            if not self._soc.powered:
+                self.lose_link()
 
     def reset_pin(self, asserted: bool) -> None:
         """Drive NRST low, or let it go."""

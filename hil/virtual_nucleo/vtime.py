@@ -26,9 +26,11 @@ class Timebase:
     @property
     def now(self) -> int:
         """This moment in picoseconds."""
-        if self._meter is None:
+        meter = self._meter
+        if meter is None:
             return self._base
-        return self._base + self._meter.cycles * PS_PER_S // self._hz
+        cycles: int = meter.fields.cycles
+        return self._base + cycles * PS_PER_S // self._hz
 
     def advance(self, ps: int) -> None:
         """Let *ps* picoseconds pass."""
@@ -48,13 +50,13 @@ class Timebase:
 
         Without a running core this does nothing: a debugger's poll takes only its own time on the wire.
         """
-        if self._meter is None:
+        meter = self._meter
+        if meter is None:
             return
-        room = self._meter.limit - self._meter.cycles
-        if room > 0:
-            wanted = -(-(when_ps - self.now) * self._hz // PS_PER_S)
-            if wanted > 0:
-                self._meter.add(min(wanted, room))
+        fields = meter.fields
+        cycles: int = fields.cycles
+        until = -(-(when_ps - self._base) * self._hz // PS_PER_S)
+        fields.cycles = max(cycles, min(until, fields.limit))
 
     def enter_core(self, meter: CycleMeter, hz: int) -> None:
         """The core begins a slice at *hz*; its meter drives time until :meth:`leave_core`."""

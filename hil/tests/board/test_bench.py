@@ -21,12 +21,31 @@ import pytest
 from pyocd.core import exceptions
 from pyocd.core.session import Session
 
-from hil.tests.board.tools import FLASH, UID
+from hil.tests.board.tools import FLASH, UID, assemble, vectors
 from hil.virtual_nucleo import requests
 from hil.virtual_nucleo.link import BenchLink, bench_name
 from hil.virtual_nucleo.probe import DOORS_VARIABLE, VirtualNucleoProbe
 
 OTHER = "0011223344556677889900aa"
+HELLO = """
+    ldr r0, =0x40004800
+    movs r1, #0x8b
+    str r1, [r0, #8]
+    movw r1, #0x2008
+    str r1, [r0, #12]
+    movs r1, #'H'
+    bl put
+    movs r1, #'i'
+    bl put
+    b .
+put:
+    ldr r2, [r0]
+    lsls r2, r2, #24
+    bpl put
+    str r1, [r0, #4]
+    bx lr
+"""
+"""115107 baud from 16 MHz."""
 PYOCD = Path(sys.executable).with_name("pyocd")
 
 
@@ -89,6 +108,48 @@ def test_fresh_pyocd_processes_list_load_and_read_back(bench: RunningBench, tmp_
     assert shown.returncode == 0, shown.stderr
     assert (bench.drawer / "back.bin").read_bytes() == image
     assert UID.hex() in shown.stdout.replace(" ", "").split("|")[0]
+
+
+def test_probe_module_can_be_imported_before_pyocd(bench: RunningBench) -> None:
+    code = (
+        "from hil.virtual_nucleo.probe import VirtualNucleoProbe as P; print(P.get_all_connected_probes()[0].unique_id)"
+    )
+    environment = {**os.environ, DOORS_VARIABLE: os.fspath(bench.probe_door)}
+    shown = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert shown.stdout == "bench-7\n"
+
+
+def test_firmware_speaks_at_the_control_door(bench: RunningBench) -> None:
+    bench.do("power", on=False)
+    flash = bench.drawer / f"{UID.hex()}.flash"
+    bench.do("remove")
+    with flash.open("r+b") as file:  # a board programmed elsewhere is put in
+        file.write(vectors(FLASH + 0x100) + assemble(HELLO, FLASH + 0x100))
+    bench.do("insert", uid=UID.hex())
+    assert bench.do("uart", run_ms=5, baud=115200, clear=True)["text"] == "Hi"
+    assert bench.do("uart", run_ms=5)["text"] == ""
+    bench.do("reset")
+    assert bench.do("uart", run_ms=5)["text"] == "Hi"
+    assert bench.do("led") == {"ok": True, "LD1": False, "LD2": False, "LD3": False}
+
+
+def test_gdb_server_answers(bench: RunningBench) -> None:
+    environment = {**os.environ, DOORS_VARIABLE: os.fspath(bench.probe_door)}
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        port = reserved.getsockname()[1]
+    command: list[str | Path] = [PYOCD, "gdbserver", "-t", "stm32f412xg", "-u", "vnucleo:bench-7", "--port", str(port)]
+    command += ["--telnet-port", "0", "-O", "auto_unlock=false"]
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as server:
+        assert server.stderr is not None
+        assert any("GDB server listening" in line for line in server.stderr)
+        with socket.create_connection(("127.0.0.1", port)) as gdb:
+            gdb.sendall(b"+$m1fff7a10,c#" + b"%02x" % (sum(b"m1fff7a10,c") & 0xFF))
+            answer = b""
+            while answer.count(b"#") < 1:
+                answer += gdb.recv(100)
+        server.kill()
+    assert UID.hex().encode() in answer
 
 
 def test_killed_client_frees_the_probe_and_the_next_one_repairs(bench: RunningBench, tmp_path: Path) -> None:
@@ -176,6 +237,19 @@ def test_power_cut_and_back(bench: RunningBench, monkeypatch: pytest.MonkeyPatch
         bench.do("power", on=True)
     with attach(bench, monkeypatch) as session:
         assert session.target is not None
+
+
+def test_supply_cut_in_the_middle_of_programming(bench: RunningBench, tmp_path: Path) -> None:
+    path = tmp_path / "image.bin"
+    path.write_bytes(random.Random(3).randbytes(0x10000))
+    arguments = ["load", "-t", "stm32f412xg", "-u", "vnucleo:bench-7", "--erase", "sector"]
+    arguments += ["--base-address", hex(FLASH), str(path)]
+    bench.do("cut_after", us=1_600_000)  # one second of erasing, then pages
+    assert bench.pyocd(*arguments).returncode != 0
+    assert not bench.do("flash", length=0x10000)["erased"]
+    bench.do("power", on=True)
+    assert bench.pyocd(*arguments).returncode == 0
+    assert bench.do("read", length=0x10000)["hex"] == path.read_bytes().hex()
 
 
 def test_bench_that_dies_is_a_disconnected_probe(bench: RunningBench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hil.tests.board.tools import CR, FLASH, UID, Debugger, burn
+from hil.tests.board.tools import CR, FLASH, SRAM, UID, Debugger, Refused, assemble, burn
 from hil.virtual_nucleo.board import Board
 
 PATTERN = bytes(range(256)) * 64
@@ -79,6 +79,36 @@ def test_mass_erase_cut_short(board: Board, debugger: Debugger) -> None:
     debugger.port.idle(4_000 * 10**9)
     board.power_off()
     assert board.flash[0xE0000:0xE4000] not in {PATTERN, b"\xff" * 0x4000}
+
+
+def test_supply_that_goes_by_itself_in_the_middle_of_an_erase(board: Board, debugger: Debugger) -> None:
+    burn(board, PATTERN)
+    debugger.unlock()
+    board.power_off_after(100_000)
+    debugger.write(CR, 2 << 8 | 1 << 1 | 1 << 16)
+    with pytest.raises(Refused):
+        debugger.wait_flash()
+    assert board.flash[:0x4000] not in {PATTERN, b"\xff" * 0x4000}
+    board.power_on()
+    debugger.connect()
+    debugger.halt()
+    debugger.unlock()
+    assert debugger.erase_sector(0) == 0
+    assert board.flash[:0x4000] == b"\xff" * 0x4000
+
+
+def test_supply_that_goes_by_itself_while_code_runs(board: Board, debugger: Debugger) -> None:
+    debugger.load(SRAM, assemble("b ."))
+    debugger.set_register(15, SRAM)
+    debugger.set_register(16, 1 << 24)
+    debugger.resume()
+    board.power_off_after(1_000)
+    before = board.soc.time.now
+    board.run_ms(5)
+    assert not board.soc.powered
+    assert board.soc.time.now - before == 5 * 10**9
+    with pytest.raises(Refused):
+        debugger.dp_read(0)
 
 
 def test_flash_outlives_the_board_object(tmp_path: Path) -> None:
