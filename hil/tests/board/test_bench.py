@@ -244,7 +244,7 @@ def test_supply_cut_in_the_middle_of_programming(bench: RunningBench, tmp_path: 
     path.write_bytes(random.Random(3).randbytes(0x10000))
     arguments = ["load", "-t", "stm32f412xg", "-u", "vnucleo:bench-7", "--erase", "sector"]
     arguments += ["--base-address", hex(FLASH), str(path)]
-    bench.do("cut_after", us=1_600_000)  # one second of erasing, then pages
+    bench.do("cut_after", us=2_200_000)  # one second of erasing, then pages
     assert bench.pyocd(*arguments).returncode != 0
     assert not bench.do("flash", length=0x10000)["erased"]
     bench.do("power", on=True)
