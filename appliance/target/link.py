@@ -195,13 +195,23 @@ def connect(probe: Any, profile: BoardProfile, *, swclk_hz: int, cancel: threadi
     try:
         with named("connect"):
             link.stop_if_cancelled("connect")
-            session.open()
-            link.require_halted()
+            try:
+                session.open()
+                link.require_halted()
+            except Exception:
+                _require_wire(session)
+                raise
             # A fault in code of ours must halt the core, not run the handlers of whatever is in flash.
             link.core.set_vector_catch(Target.VectorCatch.HARD_FAULT)
         yield link
     finally:
         _close(session)
+
+
+def _require_wire(session: Any) -> None:
+    """Raises what is wrong with probe or wire, if anything: pyOCD logs much of it while it connects, and goes on."""
+    if session.probe.is_open:
+        session.target.dp.read_dp(0)
 
 
 def _close(session: Any) -> None:

@@ -70,7 +70,7 @@ class _Effects:
 
 
 def program(link: Link, image: Image, progress: Progress, erase: Erase) -> ProgramReport:
-    """Makes the flash hold `image` and nothing else. Raises `DeviceRefused`, `LinkError`, `FlashUncertain`."""
+    """Makes the flash hold `image` and nothing else. Raises what `Target.program` says."""
     assert image.part == link.profile.part
     require_writable(link)
     with named("blank check"):

@@ -32,7 +32,8 @@ class Target:
     def program(self, image: Image, progress: Progress | None = None, erase: Erase = Erase.NEEDED) -> ProgramReport:
         """Makes the flash hold `image` and nothing else; `progress(done, total)` in bytes.
 
-        Raises `DeviceRefused`, `LinkError` (flash untouched), `FlashUncertain`. Whether it came out right is what
+        Raises `DeviceRefused`, `LinkError`, `MeasurementError` (the blank check did not come about), all with the flash
+        untouched, and `FlashUncertain`. Whether it came out right is what
         `measure` says, not this.
         """
         return program(self._link, image, progress or _silent, erase)

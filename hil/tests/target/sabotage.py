@@ -34,6 +34,25 @@ class Wire(LocalLink):
         return super().request(data)
 
 
+_FIXED = {b"W": 6, b"R": 2, b"r": 4, b"C": 5, b"N": 2, b"n": 1, b"I": 5}
+"""Lengths of the operations in a request (`hil.virtual_nucleo.requests`) that have a fixed one."""
+
+
+def block_writes(request: bytes) -> Iterator[tuple[int, int]]:
+    """Where the words of each block write lie in a request, as (start, end)."""
+    at = 0
+    while at < len(request):
+        verb = request[at : at + 1]
+        if verb == b"w":
+            end = at + 4 + 4 * int.from_bytes(request[at + 2 : at + 4], "little")
+            yield at + 4, end
+            at = end
+        elif verb == b"S":
+            at += 3 + (int.from_bytes(request[at + 1 : at + 3], "little") + 7) // 8
+        else:
+            at += _FIXED[verb]
+
+
 def fresh_board(uid: bytes = UID) -> Board:
     """A board as it comes from the factory, powered."""
     board = Board(uid)
