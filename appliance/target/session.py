@@ -33,8 +33,7 @@ class Target:
         """Makes the flash hold `image` and nothing else; `progress(done, total)` in bytes.
 
         Raises `DeviceRefused`, `LinkError`, `MeasurementError` (the blank check did not come about), all with the flash
-        untouched, and `FlashUncertain`. Whether it came out right is what
-        `measure` says, not this.
+        untouched, and `FlashUncertain`. Whether it came out right is what `measure` says, not this.
         """
         return program(self._link, image, progress or _silent, erase)
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-import pyocd  # noqa: F401  # before the probe: pyOCD's plug-in loader imports it, too
-
 from appliance.target.boards import profile_for
 from appliance.target.session import Target, open_target_on
 from hil.virtual_nucleo.board import Board
