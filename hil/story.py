@@ -241,9 +241,10 @@ def release_in_force(station: LocalStation) -> dict[str, object]:
 
 
 def uncommitted(station: LocalStation) -> int:
+    """Journalled refusals that are not in the log yet, and log entries that no checkpoint covers yet."""
     with station.client("recorder") as recorder:
         told = recorder.call("Describe")
-    return int(told["journal"]) - int(told["journal_committed"])
+    return int(told["journal"]) - int(told["journal_committed"]) + int(told["size"]) - int(told["checkpointed"])
 
 
 def refused(act: Callable[[], None]) -> ProoflineError | None:

@@ -143,7 +143,9 @@ class LocalStation:
             return intake.call("Import", carrier=os.fspath(self.carrier))
 
     def wait_open(self, *, timeout_s: float = 60.0) -> None:
-        """Wait until the panel shows no closed gate and no fault."""
+        """Wait until the line is idle, and the panel shows no closed gate and no fault."""
+        with self.client("line") as line:
+            self._wait(lambda: line.call("Describe")["state"] != "starting", timeout_s)
         self.wait_pattern(
             lambda pattern: not pattern.startswith("gate_") and pattern not in {"fault", "starting"}, timeout_s
         )
