@@ -77,6 +77,7 @@ class FloorStore:
             ("timestamp.json", "metadata/timestamp.json"),
         ):
             content = source.read(path, max(MAX_TARGETS, MAX_ROOT))
+            # Roots before the pinned one are not staged: nobody verified them.
             if content is not None and not _same(self._trusted / name, content):
                 durable.write_atomic(self._trusted / name, content)
         record = {"schema": 1, "versions": versions.as_record(), "digest": trust.digest}

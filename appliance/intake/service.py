@@ -34,7 +34,7 @@ from appliance.ipc import Caller, Client, serve
 from appliance.station import Surroundings, load_site
 from appliance.verify.site import Directory, SiteTrust
 from appliance.verify.site_catalogue import check_references
-from appliance.verify.site_chain import MAX_TARGETS
+from appliance.verify.site_chain import MAX_TARGETS, parse_root
 from appliance.verify.site_times import Interval, format_time, parse_time
 
 log = logging.getLogger("proofline.intake")
@@ -68,6 +68,7 @@ class Intake:
         self._floor = FloorStore(state)
         self._private = private
         self._pinned_root = pinned_root
+        self._pinned_version = parse_root(pinned_root, "the pinned root")[0].version
         self._now = now
         self._journal = journal
         self._lock = threading.Lock()
@@ -137,14 +138,14 @@ class Intake:
     def _stage(self, trust: SiteTrust, copy: Path) -> int:
         source = Directory(copy)
         versions = trust.versions
-        names = [f"metadata/{n}.root.json" for n in range(1, versions.root + 1)]
+        names = [f"metadata/{n}.root.json" for n in range(self._pinned_version, versions.root + 1)]
         names += [f"metadata/{versions.targets}.targets.json", f"metadata/{versions.snapshot}.snapshot.json"]
         names += ["metadata/timestamp.json"]
         names += [f"approvals/{versions.targets}/{one.person}.json" for one in trust.approvals]
         files: dict[str, Content] = {}
         for name in names:
             content = source.read(name, MAX_TARGETS)
-            if content is not None:  # roots before the pinned one need not be on the carrier
+            if content is not None:  # the pinned root itself need not be on the carrier
                 files[name] = content
         for target in trust.targets.values():
             files[target.file] = _Reading(trust, target.path)

@@ -127,6 +127,17 @@ def test_what_is_staged_is_readable_by_all_and_only_what_metadata_speaks_of(stat
         assert place.stat().st_mode & 0o777 == (0o755 if place.is_dir() else 0o644)
 
 
+def test_roots_that_nobody_verified_are_not_staged(tmp_path: Path) -> None:
+    files = Forge(edit_next_root=lambda _: None).files()
+    station = Station(tmp_path, files["metadata/2.root.json"])
+    assert station.take({**files, "metadata/1.root.json": b"no root at all"})["root"] == 2
+    assert not (tmp_path / "staged" / "gen-1" / "metadata" / "1.root.json").exists()
+    del files["metadata/2.root.json"]
+    del files["metadata/1.root.json"]
+    assert station.take(files)["unchanged"]
+    assert station.staged().versions.root == 2
+
+
 def swap(path: str, other: Callable[[bytes], bytes]) -> Callable[[dict[str, bytes]], None]:
     def bend(files: dict[str, bytes]) -> None:
         name = next(name for name in files if name.endswith(path))
