@@ -12,7 +12,8 @@ from zipfile import ZipFile
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PACKAGED = {".py", ".varlink", ".bin", ".typed"}
+PACKAGED = {".py", ".pyi", ".varlink", ".bin", ".typed"}
+EXTENSION = "appliance/swd/_core.abi3.so"  # the station's; built from appliance/swd/core, which itself stays out
 
 
 def run(*command: str | Path, cwd: Path) -> str:
@@ -26,8 +27,10 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel, built from a copy of the sources so that the checkout stays clean and old build folders stay out."""
     source = tmp_path_factory.mktemp("source")
     for name in ("appliance", "hil"):
-        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__", "build", "*.egg-info"))
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copytree(
+            ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__", "build", "*.egg-info", "*.so")
+        )
+    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
     run(
         *(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-index", "--no-build-isolation"),
@@ -46,9 +49,13 @@ def test_the_wheel_is_the_package_and_nothing_else(wheel: Path) -> None:
         for path in (ROOT / "appliance").rglob("*")
         if path.is_file() and path.suffix in PACKAGED and not {"__pycache__", "build"} & {*path.parts}
     }
-    assert names == sources
+    assert names == sources | {EXTENSION}
     assert any(name.endswith(".varlink") for name in names)
     assert not any(name.startswith(("hil", "tests")) for name in names)
+
+
+def test_the_wheel_is_one_for_every_python(wheel: Path) -> None:
+    assert "-cp311-abi3-linux" in wheel.name
 
 
 def test_the_wheel_carries_its_licence_and_its_command(wheel: Path) -> None:
@@ -68,3 +75,5 @@ def test_the_base_install_is_a_verifier(wheel: Path, tmp_path: Path) -> None:
     run(*pip, "--no-deps", "--no-index", wheel, cwd=tmp_path)
     run(python, "-m", "pip", "check", cwd=tmp_path)
     assert "verify" in run(tmp_path / "venv" / "bin" / "proofline", "verify", "--help", cwd=tmp_path)
+    loaded = run(python, "-c", "import sys, appliance.verify.cli, appliance.cli; print(*sys.modules)", cwd=tmp_path)
+    assert not any(name.startswith("appliance.swd") for name in loaded.split())
