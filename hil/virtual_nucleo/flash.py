@@ -25,7 +25,7 @@ from hil.virtual_nucleo.flash_array import (
     FlashArray,
     sector_at,
 )
-from hil.virtual_nucleo.option_bytes import OptionBytes
+from hil.virtual_nucleo.option_bytes import OptionBytes, level_of
 from hil.virtual_nucleo.vtime import PS_PER_MS, PS_PER_US, Timebase
 
 REGISTERS = 0x40023C00
@@ -113,7 +113,10 @@ class FlashController:
         self.too_fast = False
         """HCLK exceeds what the wait states and the core voltage allow: reads cannot be trusted."""
         self._operation: _Operation | None = None
+        self._options_wanted: int | None = None
+        """Option bytes being programmed; in force when that ends."""
         self.busy_until = 0
+        self.cr = CR_LOCK
         self.erase_count = [0] * len(SECTORS)
         self.reset()
 
@@ -132,7 +135,9 @@ class FlashController:
         self.optcr = self.options.as_optcr()
 
     def abandon(self) -> None:
-        """Power or reset struck: whatever the cells were doing stays half done."""
+        """Power or reset struck: whatever the cells were doing stays half done, option bytes stay what they were."""
+        _ = self.busy  # what had ended in time did end
+        self._options_wanted = None
         operation, self._operation = self._operation, None
         if operation is not None and self._time.now < operation.ends:
             if operation.wanted is None:
@@ -156,10 +161,20 @@ class FlashController:
         if self.busy_until and self._time.now >= self.busy_until:
             self.busy_until = 0
             self._operation = None
+            if self._options_wanted is not None:
+                wanted, self._options_wanted = self._options_wanted, None
+                self.options.program(wanted)
+                self.on_gate()
             if self.cr & CR_EOPIE:
                 self.sr |= SR_EOP
                 self.on_irq()
         return bool(self.busy_until)
+
+    @property
+    def next_event(self) -> int | None:
+        """When something happens by itself that others must notice: an interrupt, new option bytes."""
+        waiting = self.cr & CR_EOPIE or self._options_wanted is not None
+        return self.busy_until if self.busy_until and waiting else None
 
     def wait(self) -> None:
         """A master that needs the array or the registers stalls until the operation ends."""
@@ -332,10 +347,9 @@ class FlashController:
             return
         if self.busy:
             self.wait()
-        was = self.options.level
-        self.options.program(self.optcr)
-        if was == 1 and self.options.level == 0:
-            self._erase(0, FLASH_SIZE, OPTION_PS + mass_erase_ps(2))  # RM0402 3.6.3: leaving level 1
+        leaving = self.options.level == 1 and level_of(self.optcr) == 0
+        if leaving:
+            self._erase(0, FLASH_SIZE, OPTION_PS + mass_erase_ps(2))  # RM0402 3.6.3: first everything is erased
         else:
             self.busy_until = self._time.now + OPTION_PS
-        self.on_gate()
+        self._options_wanted = self.optcr

@@ -14,6 +14,11 @@ FACTORY_OPTCR = 0x0FFFAAEC
 _STORED_BITS = 0x8FFFFFEC
 
 
+def level_of(optcr: int) -> int:
+    """Read protection level that a value of FLASH_OPTCR asks for."""
+    return {0xAA: 0, 0xCC: 2}.get(optcr >> 8 & 0xFF, 1)
+
+
 class OptionBytes:
     """Stored and active option bytes, in the layout of FLASH_OPTCR."""
 
@@ -28,7 +33,7 @@ class OptionBytes:
 
     def _activate(self) -> None:
         self.active = self.stored
-        self.level = {0xAA: 0, 0xCC: 2}.get(self.active >> 8 & 0xFF, 1)
+        self.level = level_of(self.active)
         """Read protection level in force: 0, 1 or 2."""
         self.all_open = not any(self.write_protected(sector) for sector in range(12))
         """No sector is write-protected."""
@@ -37,7 +42,7 @@ class OptionBytes:
         """OPTSTRT: store *optcr*."""
         self.stored = optcr & _STORED_BITS
         self.on_store()
-        if (self.stored >> 8 & 0xFF) != 0xCC:
+        if level_of(self.stored) != 2:
             self._activate()
 
     def as_optcr(self) -> int:

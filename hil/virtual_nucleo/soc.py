@@ -25,12 +25,15 @@ from hil.virtual_nucleo.bus import (
 )
 from hil.virtual_nucleo.core import Core
 from hil.virtual_nucleo.dp import AccessPort, DebugPort
+from hil.virtual_nucleo.exceptions import IRQ0
 from hil.virtual_nucleo.flash_array import FLASH_SIZE, OTP_BASE, OTP_SIZE, FlashArray
 from hil.virtual_nucleo.mem_ap import MemAp
 from hil.virtual_nucleo.option_bytes import OptionBytes
 from hil.virtual_nucleo.vtime import PS_PER_MS, Timebase
 
 _RESET_PIN, _RESET_POWER, _RESET_SOFTWARE, _RESET_WATCHDOG = 1 << 26, 3 << 26 | 1 << 25, 1 << 28, 1 << 29
+_FLASH_IRQ = 4
+"""RM0402 table 38."""
 _POLL_FIRST_PS = 1 * PS_PER_MS
 _POLL_LAST_PS = 50 * PS_PER_MS
 
@@ -105,6 +108,7 @@ class Soc:
         self.flash.on_gate = self._flash_gate
         self.flash.on_busy = self._flash_busy
         self.flash.stall = self._stall
+        self.flash.on_irq = self._flash_interrupt
         self.clocks.on_change = core.map_changed
         self.syscfg.on_remap = core.map_changed
         core.on_reset_request = self._software_reset
@@ -129,6 +133,10 @@ class Soc:
     def _flash_gate(self) -> None:
         self._show_otp()
         self.core.map_changed()
+
+    def _flash_interrupt(self) -> None:
+        self.core.exceptions.pending.add(IRQ0 + _FLASH_IRQ)
+        self.core.stop_slice()
 
     def _flash_busy(self) -> None:
         if self.time.in_core and self.core.fetching_from_flash():
@@ -175,8 +183,8 @@ class Soc:
                 self._external_event()
 
     def _next_event(self) -> int | None:
-        events = [event for event in (self.power_cut_at, self._watchdog_deadline()) if event is not None]
-        return min(events, default=None)
+        events = (self.power_cut_at, self._watchdog_deadline(), self.flash.next_event)
+        return min((event for event in events if event is not None), default=None)
 
     def _watchdog_deadline(self) -> int | None:
         if self.core.halted and self.dbgmcu.freezes_watchdog:
@@ -188,6 +196,7 @@ class Soc:
         if self.power_cut_at is not None and now >= self.power_cut_at:
             self.power_off()
             return
+        _ = self.flash.busy  # settles what has ended
         deadline = self._watchdog_deadline()
         if deadline is not None and now >= deadline:
             self.clocks.note_reset(_RESET_WATCHDOG | _RESET_PIN)

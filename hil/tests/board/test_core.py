@@ -384,6 +384,35 @@ def test_starved_watchdog_resets(board: Board) -> None:
     assert sram_word(board, 0x800) >> 29 & 1
 
 
+def test_flash_interrupt_wakes_a_sleeping_core(board: Board) -> None:
+    # from SRAM, so that the busy array does not stall it: copy, jump, erase sector 11, sleep
+    erase = assemble(
+        """
+        ldr r1, =0x40023c00
+        ldr r2, =0x45670123
+        str r2, [r1, #4]
+        ldr r2, =0xcdef89ab
+        str r2, [r1, #4]
+        ldr r2, =0x0101025a
+        str r2, [r1, #0x10]
+        wfi
+        ldr r3, [r1, #0xc]
+        ldr r0, =0x20000800
+        str r3, [r0]
+        bkpt 0
+        """
+    )
+    debugger = Debugger(board)
+    debugger.connect()
+    debugger.halt()
+    debugger.write(0xE000E100, 1 << 4)
+    debugger.set_register(20, 1)  # PRIMASK: it wakes without a handler
+    before = board.soc.time.now
+    debugger.run(erase)
+    assert sram_word(board, 0x800) & 1, "EOP"
+    assert board.soc.time.now - before >= 1000 * 10**9
+
+
 def test_vector_table_can_move(debugger: Debugger) -> None:
     debugger.load(TABLE, vectors(*[SRAM + 0x600] * 15))
     debugger.load(SRAM + 0x600, assemble("mrs r0, ipsr\n bkpt 0", SRAM + 0x600))

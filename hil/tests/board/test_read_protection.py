@@ -150,6 +150,11 @@ def test_power_lost_while_leaving_level_one_shows_nothing_old(locked: Debugger) 
     locked.port.idle(4 * 10**12)
     board.power_off()
     assert board.flash[: len(COUNTER)] != COUNTER
+    board.power_on()
+    assert board.options.level == 1, "and stays locked until the erase is through"
+    again = Debugger(board)
+    again.connect()
+    assert again.faults(FLASH)
 
 
 def test_level_two_ends_debugging_at_the_next_reset(board: Board, debugger: Debugger) -> None:
