@@ -26,6 +26,7 @@ from appliance.verify.measurement import MAX_DUMP_BYTES, Segment, check_dump, ch
 from appliance.verify.policy import Level, Policy
 from appliance.verify.report import Report
 from appliance.verify.site import Directory, SiteTrust
+from appliance.verify.site_errors import SiteError
 from appliance.verify.site_times import Interval, parse_time
 from appliance.verify.verifier import Verifier
 
@@ -47,7 +48,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     unit.add_argument("manifest", type=Path, metavar="MANIFEST")
     unit.add_argument("proof", type=Path, nargs="?", metavar="PROOF")
     unit.add_argument(
-        "--level", choices=[one.word for one in Level], default=Level.LOGGED.word, help="minimum assurance"
+        "--level",
+        choices=[one.word for one in Level],
+        default=Level.LOGGED.word,
+        help="minimum assurance; nothing establishes the last two yet",
     )
     unit.add_argument("--any-verdict", action="store_true", help="a genuine record of a unit that failed will do")
     unit.set_defaults(ask=_unit)
@@ -72,6 +76,8 @@ def run(args: argparse.Namespace) -> int:
         ask(args, report)
     except ProoflineError as refusal:
         report.refusal, report.outcome, report.headline = refusal, outcome_of(refusal), refusal.operator
+        if isinstance(refusal, SiteError):  # its own words are for whoever holds a medium at a station
+            report.headline = "the site's repository is not believed, so nothing can be judged by it."
     except Exception:  # noqa: BLE001  # Python's exit code for a defect of ours is 1, which here would say "false"
         traceback.print_exc()
         report.outcome, report.headline = UNDECIDED, "the verifier itself failed; this says nothing about the evidence."
@@ -93,6 +99,8 @@ def _unit(args: argparse.Namespace, report: Report) -> None:
 def _log(args: argparse.Namespace, report: Report) -> None:
     report.question = f"Does every entry of the log in {args.log.name or args.log} hold, alone and together?"
     verifier = _verifier(args, report)
+    if not args.log.is_dir():
+        raise InputUnreadable(path=str(args.log), why="it is no directory")
     storage = LogDirectory(args.log)
     document = storage.read("checkpoint", note.MAX_BYTES)
     if document is None:
@@ -103,14 +111,14 @@ def _log(args: argparse.Namespace, report: Report) -> None:
     if args.since is not None:
         older = verifier.check_checkpoint(read_file(args.since, note.MAX_BYTES), trusted.checkpoint.origin)
         _check_continues(storage, older.checkpoint, trusted.checkpoint)
-        continued = f"the log continues the {older.checkpoint.size} entries of {args.since.name}"
+        continued = f"the log continues {args.since.name} (entries: {older.checkpoint.size})"
     audit = Audit(verifier, trusted)
     for index, entry in log.recount(storage, trusted.checkpoint):
         audit.add(index, entry)
     narrate.tell_log(report, trusted, audit.finish())
     if continued:
         report.checked.append(("history", continued))
-    report.headline = f"all {trusted.checkpoint.size} entries hold, alone and together."
+    report.headline = "every entry holds, alone and together."
 
 
 def _measurement(args: argparse.Namespace, report: Report) -> None:

@@ -266,6 +266,7 @@ class RefusalsBroken(VerifyError):
 class ReleaseUnknown(VerifyError):
     code = "PL-VRF-060"
     outcome = UNDECIDED
+    operator = "The site approves no such release. Ask the release desk."
     engineer = "the site approves no release {sku} {version}"
     action = "Fetch the site's current repository, or name the release as <sku>/<version>."
 
@@ -288,6 +289,7 @@ class FlashNotErased(VerifyError):
 class MeasurementMalformed(VerifyError):
     code = "PL-VRF-064"
     outcome = BAD_INPUT
+    operator = "This file is no measurement of a device."
     engineer = "measurement: {why}"
     action = "Hand over the manifest's measurement object, a raw dump with --base, or an Intel HEX dump."
 
@@ -295,6 +297,7 @@ class MeasurementMalformed(VerifyError):
 class HexMalformed(VerifyError):
     code = "PL-VRF-065"
     outcome = BAD_INPUT
+    operator = "This file is no measurement of a device."
     engineer = "Intel HEX, line {line}: {why}"
     action = "Make the dump again; a HEX file that is damaged is not evidence."
 
@@ -302,12 +305,14 @@ class HexMalformed(VerifyError):
 class InputUnreadable(VerifyError):
     code = "PL-VRF-070"
     outcome = BAD_INPUT
+    operator = "What was named cannot be read."
     engineer = "{path} cannot be read: {why}"
-    action = "Check the path."
+    action = "Check what was named on the command line."
 
 
 class InputTooLarge(VerifyError):
     code = "PL-VRF-071"
     outcome = BAD_INPUT
+    operator = "What was named is too large to be what it should be."
     engineer = "{path} is larger than {limit} bytes"
     action = "Check that it is the right file."

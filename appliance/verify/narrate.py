@@ -41,7 +41,7 @@ def tell_unit(report: Report, unit: Unit) -> None:
     report.facts += [
         ("unit", label["text"] or label["scanned"] or "no label"),
         ("device", "none was read" if device is None else f"{device['part']}, UID {device['uid']}"),
-        ("event", f"{event['kind']}, number {event['sequence']} of this device: {event['verdict']}"),
+        ("event", f"{_event(event, device)}: {event['verdict']}"),
         ("when", f"between {predicate['clock']['earliest']} and {predicate['clock']['latest']}"),
         ("where", f"station {station['id']} at {station['site']}, operator {predicate['operator']['id']}"),
         *_work(predicate),
@@ -81,12 +81,16 @@ def tell_unit(report: Report, unit: Unit) -> None:
     ]
 
 
+def _event(event: Document, device: Document | None) -> str:
+    return str(event["kind"]) if device is None else f"{event['kind']}, number {event['sequence']} of this device"
+
+
 def _work(predicate: Document) -> list[Row]:
     """Rows on what was ordered, approved and found in flash, as the manifest has it."""
     order, release, measurement = predicate["order"], predicate["release"], predicate["measurement"]
     rows: list[Row] = []
     if order is not None:
-        words = f"{order['id']} ({order['ticket']}): {order['sku']}, {order['quantity']} units"
+        words = f"{order['id']} ({order['ticket']}): {order['sku']}, quantity {order['quantity']}"
         rows.append(("work order", words))
     if release is not None:
         approvals = ", ".join(f"{one['person']} ({one['ticket']})" for one in release["approvals"]) or "nobody"
@@ -109,13 +113,15 @@ def tell_log(report: Report, trusted: TrustedCheckpoint, summary: Summary) -> No
         ("log", f"{trusted.checkpoint.origin}, station {trusted.station}"),
         ("entries", f"{summary.entries}, root {trusted.checkpoint.root.hex()}"),
         ("presses", f"{sum(summary.verdicts.values())} with a manifest: {verdicts}"),
-        ("devices", f"{summary.devices}, {summary.reservations} reservations, {summary.refusals} journalled refusals"),
+        ("devices", str(summary.devices)),
+        ("reservations", str(summary.reservations)),
+        ("refusals", f"{summary.refusals} from the station's journal"),
     ]
     if summary.earliest is not None and summary.latest is not None:
         report.facts.append(("when", f"{format_time(summary.earliest)} to {format_time(summary.latest)}"))
     report.checked += [
         ("checkpoint", f"signed by {trusted.station}'s checkpoint key {trusted.key.digest}"),
-        ("tree", f"every tile recomputed from the {summary.entries} entries, and the root as signed"),
+        ("tree", "every tile recomputed from the entries, and the root as signed"),
         ("entries", "each signature, key, role, station and clock interval; nothing surely older than its predecessor"),
         ("devices", "each device's events are numbered without gap and name their predecessor"),
         ("reservations", "one a press, each closed by one manifest that agrees with it"),

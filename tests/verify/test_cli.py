@@ -164,10 +164,12 @@ def test_a_whole_log_is_recounted(desk: Desk) -> None:
     folder = write(station.files(), desk.folder / "log")
     code, text = desk.ask("log", str(folder))
     assert code == 0
-    assert "TRUE: all 10 entries hold, alone and together." in text
+    assert "TRUE: every entry holds, alone and together." in text
     assert "2 pass, 1 quarantined, 1 refused" in text
     assert "work in progress" in text
-    assert desk.ask_json("log", str(folder))[1]["facts"]["devices"].startswith("3, 4 reservations, 5")
+    facts = desk.ask_json("log", str(folder))[1]["facts"]
+    assert (facts["entries"][:3], facts["devices"], facts["reservations"]) == ("10,", "3", "4")
+    assert facts["refusals"].startswith("5 ")
 
 
 def test_a_log_continues_the_checkpoint_that_an_auditor_kept(desk: Desk) -> None:
@@ -178,7 +180,7 @@ def test_a_log_continues_the_checkpoint_that_an_auditor_kept(desk: Desk) -> None
     folder = write(station.files(), desk.folder / "log")
     code, text = desk.ask("log", str(folder), "--since", kept)
     assert code == 0
-    assert "the log continues the 2 entries of kept" in text
+    assert "the log continues kept (entries: 2)" in text
     # A log that was rolled back, and one that was rewritten.
     later = desk.put("later", station.checkpoint())
     short = Station(Site().trust())
@@ -211,6 +213,11 @@ def test_a_bent_log_is_not_true(desk: Desk, path: str, content: bytes | None, co
         (folder / path).write_bytes(content)
     found = desk.ask_json("log", str(folder))
     assert (found[0], found[1]["refusal"]["code"]) == (code, refusal)
+
+
+def test_a_log_that_is_not_there_is_no_verdict(desk: Desk) -> None:
+    code, found = desk.ask_json("log", str(desk.folder / "nowhere"))
+    assert (code, found["refusal"]["code"]) == (3, "PL-VRF-070")
 
 
 def test_a_log_of_nobody(desk: Desk) -> None:
