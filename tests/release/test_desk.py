@@ -422,6 +422,34 @@ def test_published_files_that_were_altered_are_noticed(desk: Desk, people: Peopl
     assert type(refusal.value) is site_errors.DigestWrong
 
 
+def test_nothing_that_a_station_would_refuse_is_published(desk: Desk, people: People) -> None:
+    filled(desk, people)
+    path = desk.repository / desk.published().targets["firmware/demo/1.0.0/demo.bin"].file
+    path.write_bytes(bytes(len(IMAGE)))
+    before = desk.repository
+    with pytest.raises(errors.PromotionRefused, match="PL-SIT-021"):
+        desk.renew(people["desk"], NOW)
+    assert desk.repository == before
+    assert [place.name for place in before.parent.iterdir() if place.name.startswith("new")] == []
+
+
+def test_proposal_on_what_is_no_longer_in_force_is_stale(desk: Desk, people: People) -> None:
+    with desk.edit(NOW) as draft:
+        fill(draft)
+    old = (desk.folder / "proposal.json").read_bytes()
+    desk.drop()
+    for name in ("lea", "leo"):
+        with desk.edit(NOW) as draft:
+            draft.set_operator(name, name=name, badge=name, roles=["lead"], since=NOW, until=LATER)
+        approve(desk, people, "ada", "bob")
+        desk.promote(people["desk"], NOW)
+    (desk.folder / "proposal.json").write_bytes(old)
+    with pytest.raises(errors.ProposalStale):
+        desk.promote(people["desk"], NOW)
+    with pytest.raises(errors.ProposalStale), desk.edit(NOW):
+        pass
+
+
 def test_folder_that_is_no_desk_is_refused(tmp_path: Path, people: People) -> None:
     with pytest.raises(errors.DeskMissing):
         Desk(tmp_path)

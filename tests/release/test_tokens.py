@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pkcs11.exceptions import DeviceRemoved
 
 from appliance.release import errors
-from appliance.release.token import parse_uri
+from appliance.release.token import TokenKey, parse_uri
 from hil.release_desk import MODULE, PIN, key_uri, make_token, write_softhsm_conf
-from tests.release.forge import IMAGE
+from tests.release.forge import IMAGE, key
 
 ROOT = Path(__file__).parents[2]
 
@@ -140,6 +141,28 @@ with token.open(rw=True, user_pin=sys.argv[2]) as session:
         KeyType.EC, {Attribute.EC_PARAMS: encode_named_curve_parameters("1.2.840.10045.3.1.7")}, local=True)
     parameters.generate_keypair(label="loose", store=True, private_template={Attribute.EXTRACTABLE: True})
 """
+
+
+class _Token:
+    """A private key object that answers badly."""
+
+    def __init__(self, answer: bytes | Exception) -> None:
+        self._answer = answer
+
+    def sign(self, _digest: bytes, **_: object) -> bytes:
+        if isinstance(self._answer, Exception):
+            raise self._answer
+        return self._answer
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [(bytes(63) + b"\1", errors.TokenSignatureFalse), (DeviceRemoved(), errors.TokenFailed)],
+)
+def test_token_that_answers_badly_gives_no_signature(answer: bytes | Exception, expected: type[Exception]) -> None:
+    with pytest.raises(expected):
+        TokenKey(_Token(answer), key("ada").public_key()).sign(b"message")  # type: ignore[arg-type]  # stands in for it
+
 
 URIS = [
     "",
