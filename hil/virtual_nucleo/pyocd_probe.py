@@ -2,8 +2,8 @@
 
 * ``vnucleo:<name>`` is the probe of the bench whose probe door is the socket in ``PROOFLINE_BENCH``; several doors
   may be given, separated by ``:``. The name is the bench's own.
-* Writes are collected and go out with the next read, :meth:`flush`, or when there are many; an error of a
-  collected write is raised there (as CMSIS-DAP probes do).
+* Writes that cannot fail (SELECT, CSW, TAR) are collected and go out with the next access. Memory writes go out at once
+  and are checked: pyOCD caches what it wrote, and drops its caches only where the error appears.
 * Import it as ``hil.virtual_nucleo.probe``: pyOCD loads its plug-ins while it is itself being imported.
 * FAULT is TransferFaultError, exhausted WAIT TransferTimeoutError, no answer TransferProtocolError.
 """
@@ -26,6 +26,8 @@ from hil.virtual_nucleo.swd_port import SwdPort
 
 DOORS_VARIABLE = "PROOFLINE_BENCH"
 _QUEUE_LIMIT = 32 * 1024
+_DATA_REGISTERS = {0x0C, 0x10, 0x14, 0x18, 0x1C}
+"""DRW and BD0 to BD3 of a MEM-AP."""
 
 
 class Link(Protocol):
@@ -244,6 +246,8 @@ class VirtualNucleoProbe(DebugProbe):  # type: ignore[misc]  # pyOCD has no anno
     def write_ap(self, addr: int, data: int) -> None:
         """Write an AP register."""
         self._enqueue(requests.write(ap=True, address=addr, value=data), ap_write=True)
+        if addr & 0xFF in _DATA_REGISTERS:
+            self.flush()
 
     def read_ap_multiple(self, addr: int, count: int = 1, now: bool = True) -> Any:
         """Read an AP register *count* times."""
@@ -253,3 +257,4 @@ class VirtualNucleoProbe(DebugProbe):  # type: ignore[misc]  # pyOCD has no anno
     def write_ap_multiple(self, addr: int, values: Sequence[int]) -> None:
         """Write an AP register once for each value."""
         self._enqueue(requests.write_block(addr, struct.pack(f"<{len(values)}I", *values)))
+        self.flush()
