@@ -123,7 +123,7 @@ class EntryLog:
         self._signed: tuple[int, bytes | None] | None = None
         self._covered = self._segments.checkpoint.size if self._segments.checkpoint is not None else 0
         self._wanted = 0
-        self._published = Published(published, state / "published")
+        self._view = Published(published, state / "published")
         self._published_size = 0
         self._publishing = False
         self._recent: deque[Signed] = deque(maxlen=64)
@@ -144,6 +144,11 @@ class EntryLog:
     def covered(self) -> int:
         """Entries under the last durable checkpoint."""
         return self._covered
+
+    @property
+    def published(self) -> int:
+        """Entries in the published log."""
+        return self._published_size
 
     @property
     def next_index(self) -> int:
@@ -257,8 +262,8 @@ class EntryLog:
             self.publish_fault = None
             self.show(self._covered - 1)
         complete = self._published_size // WIDTH * WIDTH
-        if complete > self._published.settled:
-            self._published.settle(complete)
+        if complete > self._view.settled:
+            self._view.settle(complete)
 
     def keep(
         self,
@@ -292,7 +297,7 @@ class EntryLog:
 
     def free_bytes(self) -> int:
         """Of the fuller of the two file systems."""
-        return min(self._segments.free_bytes(), self._published.free_bytes())
+        return min(self._segments.free_bytes(), self._view.free_bytes())
 
     def close(self) -> None:
         """Let go of the files; nothing may be under way."""
@@ -413,7 +418,7 @@ class EntryLog:
         units = ((press, self.entry(index), self.appended(index).proof) for index, press in self._presses[low:high])
         fault = None
         try:
-            self._published.publish(old, signed.size, signed.note, self, units)
+            self._view.publish(old, signed.size, signed.note, self, units)
         except OSError as error:
             fault = LogUnwritable(why=f"published view: {error}")
         finally:
@@ -425,10 +430,10 @@ class EntryLog:
     def _mend(self) -> None:
         signed = self._segments.checkpoint
         try:
-            self._published.mend(self._covered, signed.note if signed is not None else None, self)
+            self._view.mend(self._covered, signed.note if signed is not None else None, self)
             covered = ((index, press) for index, press in self._presses if index < self._covered)
-            for index, press in self._published.missing_units(covered):
-                self._published.place_unit(press, self.entry(index), self._proof(index, self._first_over(index)))
+            for index, press in self._view.missing_units(covered):
+                self._view.place_unit(press, self.entry(index), self._proof(index, self._first_over(index)))
         except OSError as error:
             self.publish_fault = LogUnwritable(why=f"published view: {error}")
             return

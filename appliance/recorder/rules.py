@@ -207,7 +207,7 @@ def _check_event(registry: Registry, trust: SiteTrust, job: Job, press: Press, d
 def _label(registry: Registry, profile: Profile, press: Press, device: Device) -> str:
     part, uid = device
     rule, scanned = profile.label, press.label
-    if scanned is None and (rule.scan == "required" or rule.mode == "preprinted"):
+    if scanned is None and (rule.scan == "required" or rule.mode == "preprinted"):  # a label is known by its scan
         raise LabelMissing(sku=profile.sku)
     if rule.mode == "derived":
         expected = derived_label(rule.prefix, part, uid)

@@ -52,7 +52,7 @@ ACCESS: dict[str, frozenset[str]] = {
     "DescribeReservation": frozenset({"signer", "line", "panel"}),
     "DescribeOrder": frozenset({"signer", "line", "panel"}),
     "DescribeDevice": frozenset({"signer", "line", "panel"}),
-    "PressOutcome": frozenset({"panel", "line"}),
+    "PressOutcome": frozenset({"ops", "panel", "line"}),
     "Describe": _EVERYBODY,
 }
 
