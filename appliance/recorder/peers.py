@@ -11,13 +11,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from appliance.errors import ProoflineError
 from appliance.evidence import base64_strict, checkpoint, envelope, note, statement
 from appliance.evidence.errors import EvidenceError
 from appliance.intake.staged import StagedSite
-from appliance.ipc import Client
 from appliance.recorder.errors import (
     CheckpointWrong,
     ManifestSignatureFalse,
@@ -28,6 +27,12 @@ from appliance.station import Site
 from appliance.verify.keys import NoteKey, TrustedKey, trusted_keys
 from appliance.verify.site import SiteTrust
 from appliance.verify.site_stations import Station
+
+
+class Peer(Protocol):
+    """Another service as `ipc.Client` shows it."""
+
+    def call(self, verb: str, /, **parameters: object) -> dict[str, Any]: ...
 
 
 class OwnSite:
@@ -73,7 +78,7 @@ class OwnSite:
 class SignerLink:
     """The signer as the log's `CheckpointSigner`."""
 
-    def __init__(self, signer: Client, site: OwnSite) -> None:
+    def __init__(self, signer: Peer, site: OwnSite) -> None:
         self._signer = signer
         self._site = site
 
@@ -120,13 +125,13 @@ def check_signature(site: OwnSite, document: bytes) -> statement.Manifest | stat
     raise ManifestSignatureFalse(station=site.station_id)
 
 
-def press_record(panel: Client, press: str) -> dict[str, Any] | None:
+def press_record(panel: Peer, press: str) -> dict[str, Any] | None:
     """The panel's record of a press, None where it has none."""
     found = panel.call("DescribePress", press=press).get("press")
     return found if isinstance(found, dict) else None
 
 
-def press_digest(panel: Client, press: str | None) -> str | None:
+def press_digest(panel: Peer, press: str | None) -> str | None:
     """The digest of a press's record where the panel can tell; a refusal is journalled without it rather than not."""
     if press is None:
         return None

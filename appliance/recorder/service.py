@@ -35,7 +35,7 @@ from appliance.recorder.errors import (
     RefusalMissing,
 )
 from appliance.recorder.facts import Concluded, Device, Fact, Reserved
-from appliance.recorder.peers import OwnSite, SignerLink, check_signature, press_digest, press_record
+from appliance.recorder.peers import OwnSite, Peer, SignerLink, check_signature, press_digest, press_record
 from appliance.recorder.refusals import LIMIT, Pending, RefusalJournal
 from appliance.recorder.registry import Registry
 from appliance.recorder.summaries import Summaries
@@ -71,8 +71,8 @@ class Recorder:
         state: Path,
         published: Path,
         site: OwnSite,
-        signer: Client,
-        panel: Client,
+        signer: Peer,
+        panel: Peer,
         *,
         boot_id: str,
         space_kib: int = SPACE_KIB,

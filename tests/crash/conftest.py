@@ -1,22 +1,16 @@
-"""Scratch space for crash tests: in memory where there is some, since thousands of directories come and go."""
+"""Thousands of directories come and go here: they do so in memory."""
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.crash.scratch import memory
+
 
 @pytest.fixture
 def scratch(tmp_path: Path) -> Iterator[Path]:
-    memory = Path("/dev/shm")
-    if not os.access(memory, os.W_OK):
-        yield tmp_path
-        return
-    place = Path(tempfile.mkdtemp(prefix="proofline-crash-", dir=memory))
-    yield place
-    shutil.rmtree(place)
+    with memory(tmp_path) as place:
+        yield place

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.crash.scratch import memory
 from tests.custody.bench import Hsm, site
 from tests.recorder.desk import Desk
 
@@ -24,9 +25,15 @@ def keys(hsm: Hsm) -> list[dict[str, str]]:
 
 
 @pytest.fixture
-def desk(tmp_path: Path, hsm: Hsm, keys: list[dict[str, str]]) -> Iterator[Desk]:
+def scratch(tmp_path: Path) -> Iterator[Path]:
+    with memory(tmp_path) as place:
+        yield place
+
+
+@pytest.fixture
+def desk(scratch: Path, hsm: Hsm, keys: list[dict[str, str]]) -> Iterator[Desk]:
     """Everything staged, the signer and the recorder running."""
-    found = Desk(tmp_path, hsm, hsm.config("bench-01"))
+    found = Desk(scratch, hsm, hsm.config("bench-01"))
     found.stage(site(keys))
     found.open()
     found.start()

@@ -69,8 +69,8 @@ class Place:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
-    found = Place(tmp_path)
+def place(scratch: Path) -> Iterator[Place]:
+    found = Place(scratch)
     yield found
     found.close()
 
