@@ -15,6 +15,7 @@ Each line is ``{"do": verb, ...}``. Times are virtual.
 | ``led`` | | ``LD1``, ``LD2``, ``LD3`` |
 | ``flash`` | ``start``, ``length`` | ``sha256`` of the cells, ``erased`` |
 | ``read`` | ``start``, ``length`` | ``hex`` of the cells |
+| ``wear`` | | since it was put in: ``erases`` of each sector, ``programmed`` bytes |
 | ``time`` | | ``virtual_us``, ``swclk_cycles`` |
 | ``stop`` | | the bench ends |
 """
@@ -104,6 +105,11 @@ def _read(bench: Bench, arguments: _Arguments) -> _Arguments:
     return {"hex": bench.board.array.main[start : start + length].hex()}
 
 
+def _wear(bench: Bench, _arguments: _Arguments) -> _Arguments:
+    flash = bench.board.soc.flash
+    return {"erases": flash.erase_count, "programmed": flash.programmed_bytes}
+
+
 def _time(bench: Bench, _arguments: _Arguments) -> _Arguments:
     return {"virtual_us": bench.board.soc.time.now // 10**6, "swclk_cycles": bench.port.cycles}
 
@@ -124,6 +130,7 @@ _VERBS: dict[str, Callable[[Bench, _Arguments], _Arguments]] = {
     "led": lambda bench, _: {name: bench.board.led(name) for name in LED_PINS},
     "flash": _flash,
     "read": _read,
+    "wear": _wear,
     "time": _time,
     "stop": lambda _bench, _: {},
 }

@@ -118,6 +118,7 @@ class FlashController:
         self.busy_until = 0
         self.cr = CR_LOCK
         self.erase_count = [0] * len(SECTORS)
+        self.programmed_bytes = 0
         self.reset()
 
     def reset(self) -> None:
@@ -208,6 +209,7 @@ class FlashController:
             if not self.options.all_open and self.options.write_protected(sector_at(offset).number):
                 self._error(SR_WRPERR)
                 return
+            self.programmed_bytes += size
             main = self.array.main
             old = main[offset : offset + size]
             if old != b"\xff" * size:

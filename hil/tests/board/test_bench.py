@@ -102,6 +102,9 @@ def test_fresh_pyocd_processes_list_load_and_read_back(bench: RunningBench, tmp_
     assert loaded.returncode == 0, loaded.stderr
     digest = bench.do("flash", length=len(image))
     assert digest["sha256"] == hashlib.sha256(image).hexdigest()
+    wear = bench.do("wear")
+    assert wear["programmed"] == len(image)
+    assert wear["erases"] == [1, 1, 1] + [0] * 9
     shown = bench.pyocd(
         "commander", *common, "-c", f"savemem {FLASH:#x} {len(image)} back.bin", "-c", "read8 0x1fff7a10 12"
     )

@@ -18,6 +18,8 @@ In a child: put this folder on PYTHONPATH and set
     PROOFLINE_CRASH_ONLY   act only in a process whose command line contains this text (default: every one)
     PROOFLINE_CRASH_KILL   "<n>:before", "<n>:after" or "<n>:half"
     PROOFLINE_CRASH_ONCE   a file made at the kill; while it exists nothing is killed (so that a restart is spared)
+    PROOFLINE_CRASH_ORDER  a file that may come while the process runs and holds "<n>:<when>", as for KILL; boundaries are
+                           counted from the first one that finds it; it is taken away at the kill (a restart is spared)
     PROOFLINE_CRASH_FAULT  "<n>:ENOSPC", or "<n>:ENOSPC:lasting" for every data write and fsync from there on
     PROOFLINE_CRASH_TRACE  a directory, writable for every uid that runs under the shim: one `<pid>.jsonl` a process
 
@@ -55,6 +57,7 @@ class Plan:
     fault: tuple[int, int, bool] | None = None
     trace: str | None = None
     once: str | None = None
+    order: str | None = None
 
 
 def install_from_environ() -> None:
@@ -73,6 +76,7 @@ def install_from_environ() -> None:
             fault=(int(fault[0]), getattr(errno, fault[1]), "lasting" in fault[2:]) if fault[0] else None,
             trace=f"{trace}/{os.getpid()}.jsonl" if trace else None,
             once=environ.get("PROOFLINE_CRASH_ONCE"),
+            order=environ.get("PROOFLINE_CRASH_ORDER"),
         )
     )
 
@@ -104,6 +108,8 @@ class _Shim:
         self._handles: dict[int, int] = {}
         self._made = 0
         self._boundary = 0
+        self._order = ""
+        self._kill = plan.kill
         self._inside = threading.local()
         self._trace = -1
         if plan.trace is not None:
@@ -245,8 +251,8 @@ class _Shim:
         self._effect(name, record, lambda: _real[name](fd))
 
     def _data(self, name: str, fd: int, data: bytes, at: int, call: Callable[[bytes], int]) -> int:
-        plan = self._plan
-        if plan.kill == (self._boundary, "half") and self._may_kill():
+        self._read_order()
+        if self._kill == (self._boundary, "half") and self._may_kill():
             call(data[: len(data) // 2])
             self._die()
         record = {"handle": self._handles[fd], "path": self._paths[fd], "at": at}
@@ -254,8 +260,9 @@ class _Shim:
 
     def _effect(self, name: str, record: dict[str, Any], call: Callable[[], Any], data: bytes | None = None) -> Any:
         with self._lock:
+            self._read_order()
             here, self._boundary = self._boundary, self._boundary + 1
-            kill, fault = self._plan.kill, self._plan.fault
+            kill, fault = self._kill, self._plan.fault
             if kill in {(here, "before"), (here, "half")} and self._may_kill():
                 self._die()
             if fault is not None and (
@@ -283,13 +290,30 @@ class _Shim:
         finally:
             self._inside.yes = False
 
+    def _read_order(self) -> None:
+        if self._plan.order is None:
+            return
+        try:
+            descriptor = _real["open"](self._plan.order, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            order = ""
+        else:
+            order = os.read(descriptor, 100).decode()
+            _real["close"](descriptor)
+        if order != self._order:
+            self._order = order
+            count, _, when = order.partition(":")
+            self._kill = (self._boundary + int(count), when) if order else None
+
     def _may_kill(self) -> bool:
-        once = self._plan.once
-        return once is None or not os.path.exists(once)
+        once, order = self._plan.once, self._plan.order
+        return (once is None or not os.path.exists(once)) and (order is None or os.path.exists(order))
 
     def _die(self) -> NoReturn:
         if self._plan.once is not None:
             _real["close"](_real["open"](self._plan.once, os.O_WRONLY | os.O_CREAT, 0o666))
+        if self._plan.order is not None:
+            _real["unlink"](self._plan.order)
         os.kill(os.getpid(), signal.SIGKILL)
         while True:
             signal.pause()
