@@ -20,18 +20,16 @@
 from __future__ import annotations
 
 import logging
-from bisect import bisect_left, bisect_right
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Condition, Event
+from threading import Condition, Event, RLock
 from time import monotonic
 from typing import Protocol
 
 from appliance.errors import ProoflineError
-from appliance.evidence import merkle, proof, tiles
+from appliance.evidence import merkle, tiles
 from appliance.recorder.errors import (
     EntryTooLarge,
     LogBehindSigner,
@@ -39,9 +37,9 @@ from appliance.recorder.errors import (
     LogUnwritable,
     NotYetCheckpointed,
 )
-from appliance.recorder.published import Published
 from appliance.recorder.segments import WIDTH, Segments, Signed
 from appliance.recorder.tree import Tree
+from appliance.recorder.view import Appended, View
 
 log = logging.getLogger("proofline.recorder")
 
@@ -58,15 +56,6 @@ class CheckpointSigner(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Appended:
-    """Where an entry is: its index, and the first checkpoint over it with the proof (a tlog-proof file)."""
-
-    index: int
-    size: int
-    proof: bytes
-
-
 @dataclass(slots=True, eq=False)
 class Staged:
     """An entry, or a checkpoint, on its way to the disk."""
@@ -75,6 +64,7 @@ class Staged:
     entry: bytes
     press: str | None
     undo: Callable[[], None]
+    covering: bool
     checkpoint: Signed | None = None
     done: bool = False
     error: ProoflineError | None = None
@@ -99,18 +89,21 @@ class EntryLog:
 
     def __init__(self, state: Path, published: Path, signer: CheckpointSigner, *, visit: Visit = lambda *_: ()) -> None:
         self._signer = signer
-        self._changed = Condition()
+        self._lock = RLock()
+        # Who waits for what: many threads wait, and each waking costs more than what it waits for.
+        self._written, self._covering, self._shown, self._gathered = (Condition(self._lock) for _ in range(4))
         self._tree = Tree()
-        self._presses: list[tuple[int, str]] = []
         self._segments = Segments(state / "log")
+        self._view = View(published, state / "published", self._segments, self._tree)
         try:
             for number, segment in self._segments.load():
                 for entry in segment.entries:
                     self._tree.append(merkle.leaf_hash(entry))
                 whole = self._tree.node(8, number) if len(segment.entries) == WIDTH else None
                 first = number * WIDTH
-                names = visit(first, segment.entries, whole)
-                self._presses += [(first + at, press) for at, press in enumerate(names) if press is not None]
+                for index, press in enumerate(visit(first, segment.entries, whole), first):
+                    if press is not None:
+                        self._view.name(index, press)
         except BaseException:
             self._segments.close()
             raise
@@ -118,22 +111,17 @@ class EntryLog:
         self._staged: list[Staged] = []
         self._next = self._size
         self._writing = False
-        self._last_batch, self._last_write_s = 1, 0.0
+        self._to_cover, self._last_signing_s = 0, 0.0
         self._attempt: _Attempt | None = None
         self._signed: tuple[int, bytes | None] | None = None
         self._covered = self._segments.checkpoint.size if self._segments.checkpoint is not None else 0
         self._wanted = 0
-        self._view = Published(published, state / "published")
-        self._published_size = 0
         self._publishing = False
-        self._recent: deque[Signed] = deque(maxlen=64)
         self.write_fault: LogUnwritable | None = None
         """Why the log could not be written; None since it could."""
-        self.publish_fault: LogUnwritable | None = None
-        """Why the published view is behind; None when it is not."""
         self.cover_fault: ProoflineError | None = None
         """Why the last try to have a tree signed failed; None when it did not."""
-        self._mend()
+        self._view.mend()
 
     @property
     def size(self) -> int:
@@ -148,7 +136,12 @@ class EntryLog:
     @property
     def published(self) -> int:
         """Entries in the published log."""
-        return self._published_size
+        return self._view.size
+
+    @property
+    def publish_fault(self) -> LogUnwritable | None:
+        """Why the published view is behind; None when it is not."""
+        return self._view.fault
 
     @property
     def next_index(self) -> int:
@@ -163,27 +156,35 @@ class EntryLog:
     @contextmanager
     def deciding(self) -> Iterator[None]:
         """While it is held nothing is staged or undone by others."""
-        with self._changed:
+        with self._lock:
             yield
 
-    def stage(self, entry: bytes, *, press: str | None = None, undo: Callable[[], None] = lambda: None) -> Staged:
-        """Put an entry in line. `press`: it is this press's manifest, whose proof is to be published."""
+    def stage(
+        self,
+        entry: bytes,
+        *,
+        press: str | None = None,
+        undo: Callable[[], None] = lambda: None,
+        covering: bool = False,
+    ) -> Staged:
+        """Put an entry in line. `press`: it is this press's manifest, whose proof is to be published. `covering`:
+        nobody hears that it is durable before it is covered."""
         if not 0 < len(entry) <= tiles.MAX_ENTRY_BYTES:
             raise EntryTooLarge(size=len(entry), limit=tiles.MAX_ENTRY_BYTES)
-        with self._changed:
-            staged = Staged(self._next, entry, press, undo)
+        with self._lock:
+            staged = Staged(self._next, entry, press, undo, covering)
             self._next += 1
             self._staged.append(staged)
-            if len(self._staged) == self._last_batch:
-                self._changed.notify_all()
+            if not covering:
+                self._gathered.notify()
             return staged
 
     def settle(self, staged: Staged) -> None:
         """Return when what was staged is durable; LogUnwritable when it never will be."""
         while True:
-            with self._changed:
+            with self._lock:
                 while not staged.done and self._writing:
-                    self._changed.wait()
+                    self._written.wait()
                 if staged.done:
                     break
             self._lead(self._write)
@@ -192,7 +193,7 @@ class EntryLog:
 
     def wait_durable(self, index: int) -> None:
         """Return when an entry that somebody staged is durable; LogUnwritable when it was given up."""
-        with self._changed:
+        with self._lock:
             staged = next((one for one in self._staged if one.index == index), None)
         if staged is not None:
             self.settle(staged)
@@ -201,10 +202,10 @@ class EntryLog:
 
     def cover(self, index: int) -> None:
         """Return when a durable checkpoint covers a durable entry; NotYetCheckpointed otherwise."""
-        with self._changed:
+        with self._lock:
             self._wanted = max(self._wanted, index + 1)
         while True:
-            with self._changed:
+            with self._lock:
                 if index < self._covered:
                     return
                 attempt = self._attempt
@@ -214,7 +215,7 @@ class EntryLog:
                 else:
                     leading = False
                     while not attempt.done:
-                        self._changed.wait()
+                        self._covering.wait()
             if leading:
                 self._try(attempt)
             if attempt.error is not None and index < attempt.size:
@@ -222,26 +223,35 @@ class EntryLog:
 
     def show(self, index: int) -> None:
         """Return when a covered entry is published, or cannot be for now (`publish_fault` says why)."""
-        while True:
-            with self._changed:
-                while self._publishing:
-                    self._changed.wait()
-                if index < self._published_size or self.publish_fault is not None:
-                    return
-                self._publishing = True
-            self._publish()
+        while not self._publish_once(lambda: index < self._view.size or self._view.fault is not None):
+            pass
+
+    def _publish_once(self, enough: Callable[[], bool]) -> bool:
+        """Wait for whoever publishes; then, unless that is enough, publish. Whether it was enough."""
+        with self._lock:
+            while self._publishing:
+                self._shown.wait()
+            if enough():
+                return True
+            self._publishing = True
+        try:
+            self._view.publish()
+        finally:
+            with self._lock:
+                self._publishing = False
+                self._shown.notify_all()
+        return False
 
     def append(self, entry: bytes, *, press: str | None = None) -> Appended:
         """Stage, settle and cover one entry."""
-        staged = self.stage(entry, press=press)
+        staged = self.stage(entry, press=press, covering=True)
         self.settle(staged)
         self.cover(staged.index)
         return self.appended(staged.index)
 
     def appended(self, index: int) -> Appended:
         """Where a covered entry is, and its proof."""
-        signed = self._first_over(index)
-        return Appended(index, signed.size, self._proof(index, signed))
+        return self._view.appended(index)
 
     def entry(self, index: int) -> bytes:
         """A durable entry's bytes."""
@@ -249,7 +259,7 @@ class EntryLog:
 
     def want(self, size: int) -> None:
         """Say that the first `size` entries should be covered, by `catch_up` if by nobody else."""
-        with self._changed:
+        with self._lock:
             self._wanted = max(self._wanted, min(size, self._size))
 
     def catch_up(self) -> None:
@@ -258,12 +268,9 @@ class EntryLog:
             self._lead(self._write)
         if self._wanted > self._covered:
             self.cover(self._wanted - 1)
-        if self._published_size < self._covered:
-            self.publish_fault = None
-            self.show(self._covered - 1)
-        complete = self._published_size // WIDTH * WIDTH
-        if complete > self._view.settled:
-            self._view.settle(complete)
+        if self._view.size < self._covered or self._view.fault is not None:
+            self._publish_once(lambda: False)
+        self._view.settle()
 
     def keep(
         self,
@@ -307,49 +314,55 @@ class EntryLog:
 
     def _lead(self, work: Callable[[], None]) -> None:
         """Do the writing for everybody; return at once where somebody else does it."""
-        with self._changed:
+        with self._lock:
             if self._writing:
                 return
             self._writing = True
         try:
             work()
         finally:
-            with self._changed:
+            with self._lock:
                 self._writing = False
-                self._changed.notify_all()
+                self._written.notify_all()
 
     def _write(self) -> None:
-        with self._changed:
+        with self._lock:
             self._gather()
             batch = _up_to(self._staged, self._segments.room())
-        started = monotonic()
         entries = [one.entry for one in batch if one.checkpoint is None]
         try:
             self._segments.append(entries, [one.checkpoint for one in batch if one.checkpoint is not None])
         except LogUnwritable as error:
             self._give_up(error)
             return
-        with self._changed:
+        with self._lock:
             for one in batch:
                 one.done = True
+                if one.covering:
+                    self._to_cover = one.index + 1
                 if one.checkpoint is None:
                     self._tree.append(merkle.leaf_hash(one.entry))
                     if one.press is not None:
-                        self._presses.append((one.index, one.press))
-            self._last_batch, self._last_write_s = len(batch), monotonic() - started
+                        self._view.name(one.index, one.press)
             del self._staged[: len(batch)]
             self._size = self._segments.size
             self.write_fault = None
 
     def _gather(self) -> None:
-        """Where many came together last time, let them come together again: at most the time of one write."""
-        end = monotonic() + self._last_write_s
-        while len(self._staged) < self._last_batch and (left := end - monotonic()) > 0:
-            self._changed.wait(left)
+        """Do not spend a sync on entries that wait for a signature when one is being made that needs a sync, too.
+
+        At most twice as long as the last signature took, and 20 ms; never while somebody waits for durability alone.
+        """
+        end = monotonic() + min(2 * self._last_signing_s, 0.02)
+        while self._to_cover > self._covered and all(one.covering for one in self._staged):
+            left = end - monotonic()
+            if left <= 0:
+                return
+            self._gathered.wait(left)
 
     def _give_up(self, error: LogUnwritable) -> None:
         """Nothing that is staged will be there: later ones were decided on earlier ones."""
-        with self._changed:
+        with self._lock:
             for one in reversed(self._staged):
                 one.error, one.done = error, True
                 one.undo()
@@ -366,24 +379,27 @@ class EntryLog:
         except ProoflineError as error:
             attempt.error = self.cover_fault = error
         finally:
-            with self._changed:
+            with self._lock:
                 attempt.done, self._attempt = True, None
-                self._changed.notify_all()
+                self._covering.notify_all()
+                self._gathered.notify()
 
     def _checkpoint(self, size: int) -> None:
+        started = monotonic()
         known, self._signed = self._signed, None  # until it has answered nobody knows what it signed last
         old, root = known if known is not None else self.ask_signer()
         self.check_signed(old, root)
         note = self._signer.sign(size, self._tree.root(size), self._tree.consistency(old, size))
         self._signed = size, self._tree.root(size)
-        stored = Staged(-1, b"", None, lambda: None, checkpoint=Signed(size, note))
-        with self._changed:
+        stored = Staged(-1, b"", None, lambda: None, covering=False, checkpoint=Signed(size, note))
+        with self._lock:
+            self._last_signing_s = monotonic() - started
             self._staged.append(stored)
+            self._gathered.notify()
         self.settle(stored)
-        self._recent.append(Signed(size, note))
-        with self._changed:
+        self._view.signed(Signed(size, note))
+        with self._lock:
             self._covered = size
-            self._changed.notify_all()
 
     def ask_signer(self) -> tuple[int, bytes | None]:
         """Size and root of the tree that the signer signed last."""
@@ -399,55 +415,6 @@ class EntryLog:
         if fault is not None:
             self.cover_fault = fault
             raise fault
-
-    # -- the published view ----------------------------------------------------------------------------------------
-
-    def bundle(self, index: int, width: int) -> bytes:
-        """The entry bundle `index` as the published log has it."""
-        return tiles.encode_bundle(self._segments.segment(index).entries[:width])
-
-    def tile(self, level: int, index: int, width: int) -> bytes:
-        """A hash tile's content."""
-        return self._tree.tile(level, index, width)
-
-    def _publish(self) -> None:
-        """Publish up to the last checkpoint. A failure is remembered, not raised: the truth is safe."""
-        old, signed = self._published_size, self._segments.checkpoint
-        assert signed is not None
-        low, high = (bisect_left(self._presses, (size, "")) for size in (old, signed.size))
-        units = ((press, self.entry(index), self.appended(index).proof) for index, press in self._presses[low:high])
-        fault = None
-        try:
-            self._view.publish(old, signed.size, signed.note, self, units)
-        except OSError as error:
-            fault = LogUnwritable(why=f"published view: {error}")
-        finally:
-            with self._changed:
-                self._publishing, self.publish_fault = False, fault
-                self._published_size = old if fault is not None else signed.size
-                self._changed.notify_all()
-
-    def _mend(self) -> None:
-        signed = self._segments.checkpoint
-        try:
-            self._view.mend(self._covered, signed.note if signed is not None else None, self)
-            covered = ((index, press) for index, press in self._presses if index < self._covered)
-            for index, press in self._view.missing_units(covered):
-                self._view.place_unit(press, self.entry(index), self._proof(index, self._first_over(index)))
-        except OSError as error:
-            self.publish_fault = LogUnwritable(why=f"published view: {error}")
-            return
-        self._published_size = self._covered
-
-    def _first_over(self, index: int) -> Signed:
-        recent = tuple(self._recent)
-        at = bisect_right(recent, index, key=lambda one: one.size)
-        if 0 < at < len(recent):
-            return recent[at]
-        return next(one for one in self._segments.checkpoints_from(index // WIDTH) if one.size > index)
-
-    def _proof(self, index: int, signed: Signed) -> bytes:
-        return proof.encode(proof.Proof(index, self._tree.inclusion(index, signed.size), signed.note))
 
 
 def _up_to(staged: Sequence[Staged], room: int) -> list[Staged]:

@@ -342,7 +342,8 @@ class Recorder:
         fact = facts.read(entry) if fact is None else fact
         index = self.log.next_index
         press = fact.press if isinstance(fact, Concluded) else None
-        return self.log.stage(entry, press=press, undo=self.registry.apply(index, fact))
+        undo = self.registry.apply(index, fact)
+        return self.log.stage(entry, press=press, undo=undo, covering=not isinstance(fact, Reserved))
 
     def _visit(self, first: int, entries: Sequence[bytes], subtree: bytes | None) -> list[str | None]:
         try:
