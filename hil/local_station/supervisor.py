@@ -179,8 +179,11 @@ class _Service:
         self._notify.close()
 
     def _signal(self, number: int) -> None:
+        pid = self.pid
+        if not pid:  # ended, not started again yet; to the kernel 0 would mean us and all our children
+            return
         try:
-            os.kill(self.pid, number)
+            os.kill(pid, number)
         except ProcessLookupError:
             return
 
