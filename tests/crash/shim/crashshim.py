@@ -18,8 +18,8 @@ In a child: put this folder on PYTHONPATH and set
     PROOFLINE_CRASH_ONLY   act only in a process whose command line contains this text (default: every one)
     PROOFLINE_CRASH_KILL   "<n>:before", "<n>:after" or "<n>:half"
     PROOFLINE_CRASH_ONCE   a file made at the kill; while it exists nothing is killed (so that a restart is spared)
-    PROOFLINE_CRASH_ORDER  a file that may come while the process runs and holds "<n>:<when>", as for KILL; boundaries are
-                           counted from the first one that finds it; it is taken away at the kill (a restart is spared)
+    PROOFLINE_CRASH_ORDER  a file that may come while the process runs and holds "<n>:<when>", as for KILL, counted from
+                           the first boundary that finds it; taken away at the kill (so that a restart is spared)
     PROOFLINE_CRASH_FAULT  "<n>:ENOSPC", or "<n>:ENOSPC:lasting" for every data write and fsync from there on
     PROOFLINE_CRASH_TRACE  a directory, writable for every uid that runs under the shim: one `<pid>.jsonl` a process
 
