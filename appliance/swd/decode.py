@@ -61,6 +61,11 @@ class Notice:
     at_ps: int
     what: str
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether the decoder gave up here, until the next line reset."""
+        return self.what.startswith("lost")
+
     def __str__(self) -> str:
         return f"{_us(self.at_ps)}  -- {self.what}"
 
@@ -98,7 +103,9 @@ class _Decoder:
             except StopIteration:
                 self._transfers = None
         if what := self._switch(edge):
-            self._said = [Notice(edge.at_ps, what)]  # its bits were no request, whatever they looked like
+            # its bits were no request, whatever they looked like
+            self._said = [each for each in self._said if isinstance(each, Notice) and not each.is_lost]
+            self._said.append(Notice(edge.at_ps, what))
             self._swd = what in _INTO_SWD
             self._memory = _Memory()
             self._transfers = None

@@ -127,8 +127,8 @@ class ReferenceTarget:
 
     def _switch(self, level: int) -> None:
         value = sum(bit << index for index, bit in enumerate(self._bits))
-        if self._mode == "dormant" and len(self._bits) == 140:
-            if value & (1 << 128) - 1 == _ALERT and value >> 128 == 0x1A0:
+        if self._mode == "dormant":
+            if len(self._bits) == 140 and value & (1 << 128) - 1 == _ALERT and value >> 128 == 0x1A0:
                 self._mode = "swd"
             return
         if self._mode == "jtag" and len(self._bits) >= 31 and value >> len(self._bits) - 31 == 0x33BBBBBA:

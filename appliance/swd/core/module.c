@@ -433,6 +433,7 @@ static PyObject *port_recorded(Port *port, PyObject *unused)
         overflow = port->wire.record_overflow;
         port->wire.record = NULL;
         port->wire.recorded = 0;
+        port->wire.record_overflow = 0;
     });
     if (status != SWD_OK)
         return none_or_failure(port, status, broken_);
