@@ -14,17 +14,19 @@ from pathlib import Path
 from hil.virtual_nucleo.board import Board
 from hil.virtual_nucleo.faults import NoSuchBoard, SlotError
 from hil.virtual_nucleo.swd_port import SwdPort
+from hil.virtual_nucleo.wire import Wire
 
 _UID = re.compile(r"[0-9a-f]{24}")
 
 
 class Bench:
-    """One fixture and its drawer. ``port`` is the connector that the probe is wired to."""
+    """One fixture and its drawer. ``port`` is the connector of the probe, ``wire`` its very wires."""
 
     def __init__(self, drawer: Path) -> None:
         self._drawer = drawer
         drawer.mkdir(parents=True, exist_ok=True)
         self.port = SwdPort(None)
+        self.wire = Wire()
         self._board: Board | None = None
 
     @property
@@ -52,6 +54,7 @@ class Bench:
             raise SlotError("there is already a board in the fixture")
         self._board = board = Board(bytes.fromhex(uid), path=self._drawer / f"{uid}.flash", port=self.port)
         self.port.plug(board.soc)
+        self.wire.plug(board.soc)
         if power:
             board.power_on()
         return board
@@ -61,6 +64,7 @@ class Bench:
         board = self.board
         board.power_off()
         self.port.plug(None)
+        self.wire.plug(None)
         board.close()
         self._board = None
         return board.uid.hex()

@@ -16,6 +16,7 @@ Each line is ``{"do": verb, ...}``. Times are virtual.
 | ``flash`` | ``start``, ``length`` | ``sha256`` of the cells, ``erased`` |
 | ``read`` | ``start``, ``length`` | ``hex`` of the cells |
 | ``wear`` | | since it was put in: ``erases`` of each sector, ``programmed`` bytes |
+| ``faults`` | ``plan`` | fault plan (``wire_faults.py``) for the wire; ``happened``, ``transfers`` so far |
 | ``time`` | | ``virtual_us``, ``swclk_cycles`` |
 | ``stop`` | | the bench ends |
 """
@@ -26,6 +27,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from hil.virtual_nucleo import wire_faults
 from hil.virtual_nucleo.bench import Bench
 from hil.virtual_nucleo.board import LED_PINS
 from hil.virtual_nucleo.faults import BenchError, DoorError
@@ -111,7 +113,15 @@ def _wear(bench: Bench, _arguments: _Arguments) -> _Arguments:
 
 
 def _time(bench: Bench, _arguments: _Arguments) -> _Arguments:
-    return {"virtual_us": bench.board.soc.time.now // 10**6, "swclk_cycles": bench.port.cycles}
+    return {"virtual_us": bench.board.soc.time.now // 10**6, "swclk_cycles": bench.port.cycles + bench.wire.cycles}
+
+
+def _faults(bench: Bench, arguments: _Arguments) -> _Arguments:
+    if "plan" in arguments:
+        bench.wire.attach(wire_faults.from_json(arguments["plan"]))
+    performance = bench.wire.performance
+    happened = wire_faults.FaultPlan(performance.happened).to_json()
+    return {"happened": happened, "transfers": bench.wire.slave.transfers}
 
 
 def _boards(bench: Bench, _arguments: _Arguments) -> _Arguments:
@@ -131,6 +141,7 @@ _VERBS: dict[str, Callable[[Bench, _Arguments], _Arguments]] = {
     "flash": _flash,
     "read": _read,
     "wear": _wear,
+    "faults": _faults,
     "time": _time,
     "stop": lambda _bench, _: {},
 }

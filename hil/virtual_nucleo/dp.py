@@ -24,6 +24,7 @@ CDBGRSTREQ, CDBGRSTACK = 1 << 26, 1 << 27
 CDBGPWRUPREQ, CDBGPWRUPACK, CSYSPWRUPREQ, CSYSPWRUPACK = 1 << 28, 1 << 29, 1 << 30, 1 << 31
 _STICKY = STICKYORUN | STICKYCMP | STICKYERR | WDATAERR
 _CTRL_WRITABLE = 0x54FFFF0D
+_TURNROUND = 8
 
 
 class Ack(IntEnum):
@@ -78,9 +79,10 @@ class DebugPort:
         self.after_line_reset = False
 
     def line_reset(self) -> None:
-        """A line reset: the next transfer must read DPIDR (B4.3.3)."""
+        """A line reset: the next transfer must read DPIDR (B4.3.3); turnaround is one cycle again (B2.2.3)."""
         self.after_line_reset = True
         self._select &= ~0xF
+        self._wcr &= ~(3 << _TURNROUND)
 
     @property
     def powered(self) -> bool:
@@ -96,6 +98,29 @@ class DebugPort:
     def overrun_detection(self) -> bool:
         """CTRL/STAT.ORUNDETECT: WAIT and FAULT then have a data phase (B4.2.4)."""
         return bool(self._ctrl & ORUNDETECT)
+
+    @property
+    def turnaround(self) -> int:
+        """Cycles between host and target driving (WCR, later called DLCR: TURNROUND, B2.2.3)."""
+        return 1 + (self._wcr >> _TURNROUND & 3)
+
+    @property
+    def selected(self) -> int:
+        """SELECT: APSEL, APBANKSEL and the DP's bank."""
+        return self._select
+
+    def refuse_data(self) -> None:
+        """A write's data had bad parity: it is dropped and remembered (B4.2.6)."""
+        self._ctrl |= WDATAERR
+
+    def note_bus_error(self) -> None:
+        """A memory access went wrong (B2.2.4)."""
+        self._ctrl = (self._ctrl | STICKYERR) & ~READOK
+
+    def overrun(self) -> None:
+        """A transfer was answered with WAIT: with overrun detection, that is an error too (B2.2.4)."""
+        if self._ctrl & ORUNDETECT:
+            self._ctrl |= STICKYORUN
 
     def transfer(self, *, ap: bool, read: bool, address: int, value: int = 0) -> tuple[Ack, int]:
         """One transfer: APnDP, RnW, A[3:2] and, for a write, its data word. Returns the acknowledgement and data."""
@@ -176,7 +201,7 @@ class DebugPort:
                 target.write(self._register(address), value)
             self._ctrl |= READOK if read else 0
         except ApFault:
-            self._ctrl = (self._ctrl | STICKYERR) & ~READOK
+            self.note_bus_error()
         self._last_read = posted
         return Ack.OK, posted if read else 0
 
@@ -193,7 +218,7 @@ class DebugPort:
         try:
             data = target.read_block(self._register(address), count)
         except ApFault as fault:
-            self._ctrl = (self._ctrl | STICKYERR) & ~READOK
+            self.note_bus_error()
             self._refuse()
             return Ack.FAULT, fault.data, fault.done + 2
         self._read_buffer = self._last_read = int.from_bytes(data[-4:], "little")

@@ -2,9 +2,12 @@
 
 * The probe door (``--socket``) greets with the bench's name. An empty frame takes the probe (answer 1, or 0 while
   another client has it); then requests (``requests.py``) are answered. A client that vanishes frees the probe.
+* The wire door (``--wire``) is the same connector as SWCLK, SWDIO, NRST and supply, for the SWD core's socket back end;
+  the bitbang door (``--bitbang``, a path or a port of the loopback interface) is it for OpenOCD's remote_bitbang. One
+  client at a time has the wire; while it is silent, the board's time goes on (``wire_doors.py``).
 * The control door (``--control``) is a person's hands: one JSON object a line in, one out
   (``{"ok": true, ...}`` or ``{"ok": false, "code": ..., "error": ...}``); ``control.py`` lists the verbs.
-* ``--mode`` and ``--gid`` set the probe door's permissions; the control door is always the owner's alone.
+* ``--mode`` and ``--gid`` set the probe and wire doors' permissions; the control door is always the owner's alone.
 * One thread: an access at one door is complete before the other is looked at, so runs repeat.
 """
 
@@ -24,6 +27,7 @@ from hil.virtual_nucleo import control, requests
 from hil.virtual_nucleo.bench import Bench
 from hil.virtual_nucleo.faults import DoorError
 from hil.virtual_nucleo.link import MAX_FRAME
+from hil.virtual_nucleo.wire_doors import WireClient, listen
 
 _MAX_LINE = 1 << 16
 
@@ -49,22 +53,35 @@ def _gone(connection: socket.socket) -> bool:
 class Server:
     """Serves *bench* at both doors until told to stop."""
 
-    def __init__(self, bench: Bench, *, name: str, probe_door: Path, control_door: Path) -> None:
+    def __init__(
+        self,
+        bench: Bench,
+        *,
+        name: str,
+        probe_door: Path,
+        control_door: Path,
+        wire_door: Path | None = None,
+        bitbang_door: str | None = None,
+    ) -> None:
         self._bench = bench
         self._name = name
         self._selector = selectors.DefaultSelector()
-        self._doors = [probe_door, control_door]
+        self._doors: list[Path] = []
         self._stopping = False
         self._holder: _Client | None = None
-        self._listen(probe_door, self._accept_probe)
-        self._listen(control_door, self._accept_control)
+        self._wire_client: WireClient | None = None
+        self._listen(os.fspath(probe_door), self._accept_probe)
+        self._listen(os.fspath(control_door), self._accept_control)
+        if wire_door is not None:
+            self._listen(os.fspath(wire_door), lambda listener: self._accept_wire(listener, bitbang=False))
+        if bitbang_door is not None:
+            self._listen(bitbang_door, lambda listener: self._accept_wire(listener, bitbang=True))
         control_door.chmod(0o600)
 
-    def _listen(self, path: Path, accept: Callable[[socket.socket], None]) -> None:
-        path.unlink(missing_ok=True)
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        listener.bind(os.fspath(path))
-        listener.listen(8)
+    def _listen(self, address: str, accept: Callable[[socket.socket], None]) -> None:
+        listener = listen(address)
+        if listener.family == socket.AF_UNIX:
+            self._doors.append(Path(address))
         self._selector.register(listener, selectors.EVENT_READ, lambda: accept(listener))
 
     def serve(self) -> None:
@@ -97,6 +114,22 @@ class Server:
             self._dismiss(holder)
         self._holder = client
         return b"\x01"
+
+    def _accept_wire(self, listener: socket.socket, *, bitbang: bool) -> None:
+        connection, _ = listener.accept()
+        if self._wire_client is not None:
+            self._serve_wire(self._wire_client)
+        if self._wire_client is not None:
+            connection.close()
+            return
+        self._wire_client = client = WireClient(self._bench.wire, connection, bitbang=bitbang)
+        self._selector.register(connection, selectors.EVENT_READ, lambda: self._serve_wire(client))
+
+    def _serve_wire(self, client: WireClient) -> None:
+        if client is self._wire_client and not client.serve():
+            self._wire_client = None
+            self._selector.unregister(client.connection)
+            client.close()
 
     def _accept_control(self, listener: socket.socket) -> None:
         connection, _ = listener.accept()
@@ -148,6 +181,7 @@ class Server:
         while (end := received.find(b"\n")) >= 0:
             line = bytes(received[:end])
             del received[: end + 1]
+            self._bench.wire.settle()
             reply, stop = control.answer(self._bench, line)
             self._stopping = self._stopping or stop
             client.connection.sendall(reply + b"\n")
@@ -160,18 +194,30 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m hil.virtual_nucleo.server", description=__doc__)
     parser.add_argument("--socket", type=Path, required=True, help="probe door")
     parser.add_argument("--control", type=Path, required=True, help="control door")
+    parser.add_argument("--wire", type=Path, help="wire door")
+    parser.add_argument("--bitbang", metavar="PATH|PORT", help="OpenOCD remote_bitbang door")
     parser.add_argument("--drawer", type=Path, required=True, help="directory that keeps the boards")
     parser.add_argument("--name", default="bench", help="the probe's unique id for pyOCD")
-    parser.add_argument("--mode", type=lambda text: int(text, 8), default=0o600, help="probe door's mode, octal")
-    parser.add_argument("--gid", type=int, help="probe door's group")
+    parser.add_argument(
+        "--mode", type=lambda text: int(text, 8), default=0o600, help="probe and wire doors' mode, octal"
+    )
+    parser.add_argument("--gid", type=int, help="probe and wire doors' group")
     parser.add_argument("--insert", metavar="UID", help="a board to begin with")
     arguments = parser.parse_args()
     bench = Bench(arguments.drawer)
     os.umask(0o077)
-    server = Server(bench, name=arguments.name, probe_door=arguments.socket, control_door=arguments.control)
-    if arguments.gid is not None:
-        os.chown(arguments.socket, -1, arguments.gid)
-    arguments.socket.chmod(arguments.mode)
+    server = Server(
+        bench,
+        name=arguments.name,
+        probe_door=arguments.socket,
+        control_door=arguments.control,
+        wire_door=arguments.wire,
+        bitbang_door=arguments.bitbang,
+    )
+    for door in filter(None, (arguments.socket, arguments.wire)):
+        if arguments.gid is not None:
+            os.chown(door, -1, arguments.gid)
+        door.chmod(arguments.mode)
     if arguments.insert:
         bench.insert(arguments.insert)
     print("bench ready", flush=True)

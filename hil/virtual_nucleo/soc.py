@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import mmap
 import random
+from collections.abc import Callable
 
 from hil.virtual_nucleo import clocks as rcc
 from hil.virtual_nucleo import flash as flash_unit
@@ -85,6 +86,8 @@ class Soc:
         self.held_in_reset = False
         self.power_cut_at: int | None = None
         """When the supply will go by itself."""
+        self.on_power: Callable[[bool], None] = lambda on: None
+        """Told when power has come or gone: a wire-level front end starts anew."""
         self._poll_ps = _POLL_FIRST_PS
         self._attach()
 
@@ -218,6 +221,7 @@ class Soc:
         self.clocks.reset_flags = _RESET_POWER
         self.core.power_on()
         self.system_reset()
+        self.on_power(True)
 
     def power_off(self) -> None:
         """Supply goes: whatever flash was doing stays half done; SRAM and registers are gone."""
@@ -227,6 +231,7 @@ class Soc:
         self.powered = False
         self.power_cut_at = None
         self.core.power_off()
+        self.on_power(False)
 
     def system_reset(self) -> None:
         """Everything but the debug and backup domains (RM0402 6.1.1)."""
