@@ -12,7 +12,10 @@
   by manifests (a quarantine counts): no more are open at once than the policy's `concurrent`.
 - The events of a device are numbered 0, 1, 2, ... and each names its predecessor's entry by digest.
 - A device passes as new (`provision`) once; the units that first passed under an order do not exceed its quantity.
-- Clock intervals do not run backwards: no entry was surely made before an earlier one.
+- Clock intervals do not run backwards: no manifest was surely made before anything that was in the log when the one
+  before it (with `concurrent` units at once: that many before it) went in, and no batch before anything that was there
+  when the last batch went in. Between the two kinds the log's order is not the order of signing: the recorder
+  commits a batch while the line carries a signed manifest to it, and after a crash a manifest may be appended late.
 - The refusal journal's batches are one unbroken chain from record 0.
 
 `recount` shows at its end that the entries are those the checkpoint signs; until then `finish` must not be called.
@@ -20,7 +23,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -104,6 +107,11 @@ class Audit:
         self._journal = (0, statement.FIRST_HEAD)
         self._first: datetime | None = None
         self._floor = _LONG_AGO
+        concurrent = verifier.policy.concurrent
+        self._before: Mapping[bool, deque[datetime]] = {  # of manifests and of batches: the floor when one went in
+            True: deque([_LONG_AGO] * concurrent, maxlen=concurrent),
+            False: deque([_LONG_AGO], maxlen=1),
+        }
         self._latest: datetime | None = None
 
     def add(self, index: int, entry: bytes) -> None:
@@ -115,7 +123,7 @@ class Audit:
         found = self._verifier.check_statement(entry, logged=True)
         predicate = found.manifest.predicate if isinstance(found, Signed) else found.refusals.predicate
         self._of_this_station(index, predicate["station"]["id"])
-        self._in_time(index, found.earliest, found.latest)
+        self._in_time(index, found)
         if isinstance(found, Signed):
             self._conclude(index, found)
         else:
@@ -143,10 +151,13 @@ class Audit:
         if station != self._against.station:
             raise EntryOfOtherStation(index=index, found=station, station=self._against.station)
 
-    def _in_time(self, index: int, earliest: datetime, latest: datetime) -> None:
-        if latest < self._floor:
-            raise TimeRunsBackwards(index=index, latest=format_time(latest), earliest=format_time(self._floor))
+    def _in_time(self, index: int, found: Signed | SignedRefusals) -> None:
+        earliest, latest = found.earliest, found.latest
+        before = self._before[isinstance(found, Signed)]
+        if latest < before[0]:
+            raise TimeRunsBackwards(index=index, latest=format_time(latest), earliest=format_time(before[0]))
         self._floor = max(self._floor, earliest)
+        before.append(self._floor)
         self._first = earliest if self._first is None else self._first
         self._latest = latest if self._latest is None else max(latest, self._latest)
 

@@ -289,6 +289,20 @@ def test_a_key_stolen_and_revoked_writes_nothing_old_any_more() -> None:
     assert refused(station).code == "PL-VRF-048"
 
 
+def test_a_batch_may_overtake_a_manifest_that_was_signed_before_it() -> None:
+    station = Station(TRUST)
+    station.unit(UIDS[0])
+    station.second = 8
+    station.refusals(1)
+    station.second = 5
+    station.unit(UIDS[1])
+    assert recount(station).verdicts == {"pass": 2}
+    # By once only: the next manifest was made when the batch was in the log already.
+    station.second = 6
+    station.unit(UIDS[2])
+    assert refused(station).code == "PL-VRF-048"
+
+
 def test_a_checkpoint_key_that_ended_before_the_last_entry() -> None:
     site = Site().bend(lambda station: station["keys"][1].update(until="2026-11-22T12:00:03.000000Z"))
     station = Station(site.trust())
