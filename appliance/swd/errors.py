@@ -98,6 +98,12 @@ class LineMissing(PinsError):
     engineer = "This set of pins has no {line} line."
 
 
+class SwoRateUnknown(PinsError):
+    code = "PL-SWD-025"
+    engineer = "The serial port on SWO cannot do {baud} baud; it knows {known}."
+    action = "Ask for a rate that it knows; 115200 to 4000000 are usual."
+
+
 class WireError(SwdError):
     """A transfer was not acknowledged, or its data arrived damaged."""
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from pyocd.core.options import OptionInfo
 from pyocd.core.plugin import Plugin
 
-from appliance.swd.pyocd_probe import GpioSwdProbe
+from appliance.swd.pyocd_probe import RECORD_OPTION, GpioSwdProbe
 
 
 class GpioSwdPlugin(Plugin):  # type: ignore[misc]  # pyOCD has no annotations
@@ -23,3 +24,8 @@ class GpioSwdPlugin(Plugin):  # type: ignore[misc]  # pyOCD has no annotations
     def description(self) -> str:
         """For `pyocd list --plugins`."""
         return "SWD over GPIO (Proofline)"
+
+    @property
+    def options(self) -> list[OptionInfo]:
+        """For `pyocd -O`."""
+        return [OptionInfo(RECORD_OPTION, str, None, "Record the wire into this VCD file.")]

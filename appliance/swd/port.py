@@ -163,7 +163,8 @@ class SwdPort:
         self._say(sequences.LINE_RESET)
 
     def connect(self, *, dormant: bool = False) -> int:
-        """Selects SWD, from JTAG or (ADIv5.2 dormant operation) from whatever it is; returns DPIDR."""
+        """Takes the wire and selects SWD, from JTAG or (dormant operation) from whatever it is; returns DPIDR."""
+        self.drive_pins(driven=True)
         self.configure(turnaround=1, data_always=False)
         if dormant:
             self._say(sequences.JTAG_TO_DORMANT)

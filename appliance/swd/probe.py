@@ -7,6 +7,6 @@ from __future__ import annotations
 
 import pyocd  # noqa: F401  # see above
 
-from appliance.swd.pyocd_probe import SETTINGS_VARIABLE, GpioSwdProbe
+from appliance.swd.pyocd_probe import RECORD_OPTION, SETTINGS_VARIABLE, GpioSwdProbe
 
-__all__ = ["SETTINGS_VARIABLE", "GpioSwdProbe"]
+__all__ = ["RECORD_OPTION", "SETTINGS_VARIABLE", "GpioSwdProbe"]

@@ -7,6 +7,7 @@
 - Refusals come as the exceptions that pyOCD's own recovery acts on: FAULT as TransferFaultError (it clears the sticky
   flags), exhausted WAIT as TransferTimeoutError (it aborts the access), everything that leaves the protocol in doubt as
   TransferProtocolError (it resets the line). Their cause is ours, with code and sentence.
+- With pyOCD's option `gpioswd.record` a session is recorded and written as a VCD file when the probe closes.
 - AP selection and DP banks are left to pyOCD; the probe claims neither.
 """
 
@@ -16,19 +17,22 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TypeVar
 
 from pyocd.core import exceptions
 from pyocd.probe.debug_probe import DebugProbe
 
-from appliance.swd import pins, settings
-from appliance.swd.errors import Cancelled, SwdError, TargetFaulted, TargetWaiting, WireError
+from appliance.swd import capture, pins, settings, vcd
+from appliance.swd.errors import Cancelled, PinsUnavailable, SwdError, TargetFaulted, TargetWaiting, WireError
 from appliance.swd.port import ABORT, AP, CTRL_STAT, READ, Access, SwdPort
 from appliance.swd.settings import GpioChip, GpioMem, PinSet
+from appliance.swd.swo import SwoReader
 
 LOG = logging.getLogger(__name__)
 
 SETTINGS_VARIABLE = "PROOFLINE_GPIOSWD"
+RECORD_OPTION = "gpioswd.record"
 _ACCESSES_LIMIT, _WORDS_LIMIT = 256, 16 * 1024
 _SWJ_LIMIT = 4096
 
@@ -55,6 +59,7 @@ class GpioSwdProbe(DebugProbe):  # type: ignore[misc]  # pyOCD has no annotation
         self._accesses: list[Access] = []
         self._reads: list[_Read] = []
         self._words = 0
+        self._trace: SwoReader | None = None
 
     @classmethod
     def get_all_connected_probes(
@@ -117,14 +122,12 @@ class GpioSwdProbe(DebugProbe):  # type: ignore[misc]  # pyOCD has no annotation
 
     @property
     def capabilities(self) -> set[DebugProbe.Capability]:
-        """Raw sequences both ways and the reset pin."""
+        """Raw sequences both ways and the reset pin; trace where a serial port listens to SWO."""
         return {
             DebugProbe.Capability.SWJ_SEQUENCE,
             DebugProbe.Capability.SWD_SEQUENCE,
             DebugProbe.Capability.PIN_ACCESS,
-            DebugProbe.Capability.BANKED_DP_REGISTERS,
-            DebugProbe.Capability.APv2_ADDRESSES,
-        }
+        } | ({DebugProbe.Capability.SWO} if self._pin_set.swo else set())
 
     @property
     def port(self) -> SwdPort:
@@ -141,6 +144,8 @@ class GpioSwdProbe(DebugProbe):  # type: ignore[misc]  # pyOCD has no annotation
             self._opened = self._opener(self._pin_set)
         except SwdError as error:
             raise exceptions.ProbeError(str(error)) from error
+        if self._option(RECORD_OPTION):
+            self._opened.start_recording()
 
     def close(self) -> None:
         """Sends what is left and lets the pins go."""
@@ -151,9 +156,16 @@ class GpioSwdProbe(DebugProbe):  # type: ignore[misc]  # pyOCD has no annotation
         except exceptions.Error as error:
             LOG.debug("left behind when closing: %s", error)
         finally:
+            self.swo_stop()
+            path = self._option(RECORD_OPTION)
+            if path:
+                _write_recording(self._opened, Path(str(path)))
             self._opened.close()
             self._opened = None
             self._protocol = None
+
+    def _option(self, name: str) -> object:
+        return self.session.options.get(name) if self.session is not None else None
 
     def connect(self, protocol: DebugProbe.Protocol | None = None) -> None:
         """Drives the wire. Selecting SWD is pyOCD's business (`swj_sequence`)."""
@@ -207,9 +219,9 @@ class GpioSwdProbe(DebugProbe):  # type: ignore[misc]  # pyOCD has no annotation
             return self.port.is_reset_low()
 
     def _wait(self, option: str) -> None:
-        value = self.session.options.get(option) if self.session is not None else None
+        value = self._option(option)
         with self._raising():
-            self.port.wait(int((0.1 if value is None else float(value)) * 1e9))
+            self.port.wait(int((value if isinstance(value, int | float) else 0.1) * 1e9))
 
     def get_accessible_pins(self, group: DebugProbe.PinGroup) -> tuple[int, int]:
         """Readable and writable pins. SWCLK and SWDIO cannot be had without clocking the target."""
@@ -226,6 +238,29 @@ class GpioSwdProbe(DebugProbe):  # type: ignore[misc]  # pyOCD has no annotation
         wanted = mask & self.get_accessible_pins(group)[1]
         if wanted:
             self.assert_reset(asserted=not value & wanted)
+
+    # -- trace -----------------------------------------------------------------------------------------------------
+
+    def swo_start(self, baudrate: float) -> None:
+        """Listens to SWO."""
+        if self._pin_set.swo is None:
+            raise exceptions.ProbeError(f"{self.unique_id} has no serial port on SWO")
+        self.swo_stop()
+        try:
+            self._trace = SwoReader(self._pin_set.swo, int(baudrate))
+        except SwdError as error:
+            raise exceptions.ProbeError(str(error)) from error
+
+    def swo_stop(self) -> None:
+        """Listens no more."""
+        if self._trace is not None:
+            self._trace.close()
+            self._trace = None
+
+    def swo_read(self) -> bytearray:
+        """What the target has said since the last read."""
+        with self._raising():
+            return bytearray(self._trace.read() if self._trace is not None else b"")
 
     # -- sequences -------------------------------------------------------------------------------------------------
 
@@ -338,6 +373,16 @@ class GpioSwdProbe(DebugProbe):  # type: ignore[misc]  # pyOCD has no annotation
             raise exceptions.TransferProtocolError(str(error)) from error
         except SwdError as error:
             raise exceptions.ProbeDisconnected(str(error)) from error
+
+
+def _write_recording(port: SwdPort, path: Path) -> None:
+    data, overflowed = port.stop_recording()
+    if overflowed:
+        LOG.warning("%s holds only the beginning: more happened than a recording keeps", path)
+    try:
+        path.write_text(vcd.write(capture.waveform(list(capture.events(data)))), encoding="ascii")
+    except OSError as error:
+        raise exceptions.ProbeError(str(PinsUnavailable(path=str(path), why=str(error)))) from error
 
 
 def _word(data: bytes) -> int:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from pyocd.core.session import Session
 from pyocd.probe.aggregator import DebugProbeAggregator
 from pyocd.probe.debug_probe import DebugProbe
 
-from appliance.swd import pins
+from appliance.swd import decode, pins, vcd
 from appliance.swd.probe import SETTINGS_VARIABLE, GpioSwdProbe
 from appliance.swd.settings import PinSet, WireSocket
 from tests.swd.reference_target import AP_IDR, DPIDR, FAULT, WAIT, ReferenceTarget
@@ -213,6 +215,45 @@ def test_cancelling_is_nothing_that_pyocd_repairs(dp: Any, probe: GpioSwdProbe, 
     assert not isinstance(caught.value, exceptions.TargetError)
     probe.port.resume()
     assert dp.read_dp(0) == DPIDR
+
+
+def test_a_session_is_recorded(target: ReferenceTarget, tmp_path: Path) -> None:
+    path = tmp_path / "wire.vcd"
+    probe = GpioSwdProbe(PIN_SET, lambda _: pins.on_object(target))
+    options = {"no_config": True, "gpioswd.record": str(path)}
+    session = Session(probe, target_override="cortex_m", options=options)
+    probe.open()
+    session.target.dp.connect()
+    probe.close()
+    edges = vcd.rising_edges(vcd.read(path.read_text()), "swclk", "swdio")
+    heard = [each for each in decode.decode(edges) if isinstance(each, decode.Transaction)]
+    assert [(each.address, each.data) for each in heard] == [(each.address, each.data) for each in target.log]
+    assert heard
+
+
+def test_trace_comes_from_the_serial_port(target: ReferenceTarget) -> None:
+    ours, device = pty.openpty()
+    traced = GpioSwdProbe(replace(PIN_SET, swo=os.ttyname(device)), lambda _: pins.on_object(target))
+    traced.open()
+    assert DebugProbe.Capability.SWO in traced.capabilities
+    assert traced.swo_read() == b""
+    with pytest.raises(exceptions.ProbeError, match="PL-SWD-025"):
+        traced.swo_start(1_234_567)
+    traced.swo_start(115_200)
+    assert traced.swo_read() == b""
+    os.write(ours, b"\x01\r\n\xff\x03")
+    assert traced.swo_read() == b"\x01\r\n\xff\x03"
+    traced.close()
+    os.close(ours)
+    os.close(device)
+    for nothing in ("/dev/null", "/nowhere/tty"):
+        with pytest.raises(exceptions.ProbeError, match="PL-SWD-020"):
+            GpioSwdProbe(replace(PIN_SET, swo=nothing)).swo_start(115_200)
+
+
+def test_without_a_serial_port_there_is_no_trace(probe: GpioSwdProbe) -> None:
+    with pytest.raises(exceptions.ProbeError):
+        probe.swo_start(115_200)
 
 
 def test_the_wire_is_let_go(dp: Any, probe: GpioSwdProbe, target: ReferenceTarget) -> None:
