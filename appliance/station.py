@@ -2,6 +2,8 @@
 
 - The surroundings come from the environment that the supervisor made; a missing one is a refusal, not a default.
 - The site's anchor is read once and its digest goes into every manifest.
+- A station without its site's files is *not enrolled*: that is no fault. It runs, says so and refuses by that name.
+  Files that are there and wrong are named as such; either way the services answer, and nothing is done for a site.
 - A station is an *appliance* only where the image says so on its read-only root; anything else is *development*.
 """
 
@@ -9,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import re
 import time
@@ -17,8 +20,10 @@ from pathlib import Path
 
 from appliance.errors import ProoflineError
 
+log = logging.getLogger("proofline.station")
+
 _IMAGE = Path("/usr/lib/proofline/image.json")
-_ID = re.compile(r"[a-z0-9][a-z0-9.-]{0,62}")
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 _MAX_FILE = 1024 * 1024
 
 
@@ -40,6 +45,13 @@ class SiteUnreadable(StationError):
     action = "Write the card again with this site's files."
 
 
+class NotEnrolled(StationError):
+    code = "PL-STA-003"
+    operator = "This station is not enrolled. Call the line engineer."
+    engineer = "{path} holds no site: neither root.json nor station.json."
+    action = "Write the card with this site's files, and have the station's keys approved at the release desk."
+
+
 @dataclass(frozen=True)
 class Surroundings:
     """Where a service finds the others' doors and its own files. See docs/contracts.md section 1."""
@@ -49,7 +61,6 @@ class Surroundings:
     staged: Path
     log: Path
     state: Path
-    peers: Path
 
     @classmethod
     def from_environ(cls) -> Surroundings:
@@ -59,7 +70,6 @@ class Surroundings:
             staged=_path("PROOFLINE_STAGED"),
             log=_path("PROOFLINE_LOG"),
             state=_path("STATE_DIRECTORY"),
-            peers=_path("PROOFLINE_PEERS"),
         )
 
 
@@ -83,7 +93,10 @@ class StationFacts:
 
 
 def load_site(directory: Path) -> Site:
-    """The site's files as they were written with the card; SiteUnreadable where they are not as they should be."""
+    """The site's files as they were written with the card; NotEnrolled where there are none, SiteUnreadable where they
+    are not as they should be."""
+    if not any(os.path.lexists(directory / name) for name in ("root.json", "station.json")):
+        raise NotEnrolled(path=os.fspath(directory))
     root = _read(directory / "root.json")
     about = _parse(directory / "station.json")
     station, site = about.get("station"), about.get("site")
@@ -93,6 +106,15 @@ def load_site(directory: Path) -> Site:
         if not isinstance(name, str) or not _ID.fullmatch(name):
             raise SiteUnreadable(path="station.json", why=f"not an id: {name!r}")
     return Site(station=str(station), site=str(site), root=root, anchor=hashlib.sha256(root).hexdigest())
+
+
+def find_site(directory: Path) -> Site | StationError:
+    """The site, or why there is none: for services, which run and answer in either case."""
+    try:
+        return load_site(directory)
+    except StationError as reason:
+        log.warning("%s", reason)
+        return reason
 
 
 def describe(image: Path = _IMAGE) -> StationFacts:

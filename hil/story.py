@@ -55,7 +55,11 @@ class Story:
     def press(self) -> Outcome:
         """The operator's finger: Enter, or nobody's where there is no audience."""
         if not self.auto:
-            input(f"{_FIRST_INDENT}press Enter: the operator presses the button ")
+            try:
+                input(f"{_FIRST_INDENT}press Enter: the operator presses the button ")
+            except EOFError:
+                self.tell("(nobody is there to press Enter: the rest goes by itself)")
+                self.auto = True
         started = time.monotonic()
         outcome = self.station.press_and_wait(watch=lambda text: self.tell(f"  panel: {text}"))
         self.tell(f"lamps show '{outcome.pattern}' after {time.monotonic() - started:.1f} s")

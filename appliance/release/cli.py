@@ -246,7 +246,11 @@ def _approve(arguments: argparse.Namespace) -> None:
 def _typed_back(digest: str) -> str:
     """What the person types; eight digits are enough to show that this screen was read."""
     shown = digest.removeprefix("sha256:")[:8]
-    typed = input(f"To approve, type the first eight digits of the proposal's digest ({shown[:2]}......): ").strip()
+    question = f"To approve, type the first eight digits of the proposal's digest ({shown[:2]}......): "
+    try:
+        typed = input(question).strip()
+    except EOFError:  # nobody is there to read the screen: that is no approval
+        typed = ""
     return digest if typed == shown else typed or "nothing"
 
 
