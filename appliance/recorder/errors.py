@@ -239,7 +239,7 @@ class SequenceBroken(RecorderError):
 
 class PressHasManifest(RecorderError):
     code = "PL-REC-055"
-    engineer = "The press {press} has another manifest already: entry {index}"
+    engineer = "The press {press} has a manifest already: entry {index}"
 
 
 class NotAManifest(RecorderError):

@@ -108,14 +108,10 @@ class Registry:
     def _reserved(self, index: int, fact: Reserved, changes: _Changes) -> None:
         state = self.device(fact.device)
         changes.put(self.devices, fact.device, replace(state, open=fact.press))
-        changes.put(
-            self.presses,
-            fact.press,
-            replace(self.press(fact.press), reservation=index, reserved=fact, label=fact.label),
-        )
+        changes.put(self.presses, fact.press, PressState(reservation=index, reserved=fact, label=fact.label))
         if not state.passed:
             order = self.order(fact.order)
-            changes.put(self.orders, fact.order, replace(order, open=order.open + 1))
+            changes.put(self.orders, fact.order, OrderState(order.passed, order.open + 1))
         if fact.label is not None:
             changes.put(self.labels, fact.label, fact.device)
 
@@ -133,14 +129,14 @@ class Registry:
         if fact.device is None:
             return
         state = self.device(fact.device)
-        following = replace(state, sequence=fact.sequence + 1, previous=fact.digest)
         if press.reserved is not None:
-            following = self._closed(fact, press.reserved, state, following, changes)
+            following = self._closed(fact, press.reserved, state, changes)
+        else:
+            following = replace(state, sequence=fact.sequence + 1, previous=fact.digest)
         changes.put(self.devices, fact.device, following)
 
-    def _closed(
-        self, fact: Concluded, reserved: Reserved, state: DeviceState, following: DeviceState, changes: _Changes
-    ) -> DeviceState:
+    def _closed(self, fact: Concluded, reserved: Reserved, state: DeviceState, changes: _Changes) -> DeviceState:
+        """The device after the press that had it reserved."""
         if not state.passed:
             order = self.order(reserved.order)
             made = 1 if fact.verdict == "pass" else 0
@@ -148,10 +144,10 @@ class Registry:
         if fact.verdict in NO_EFFECT:
             if reserved.label is not None and reserved.label != state.label:
                 changes.drop(self.labels, reserved.label)
-            return replace(following, open=None)
-        return replace(
-            following,
-            open=None,
+            return replace(state, sequence=fact.sequence + 1, previous=fact.digest, open=None)
+        return DeviceState(
+            sequence=fact.sequence + 1,
+            previous=fact.digest,
             label=reserved.label,
             verdict=fact.verdict,
             event=fact.event,

@@ -4,6 +4,8 @@
   of durable entries only, and an outcome only once a checkpoint covers it.
 - Reserve returns when the reservation is durable, Append when the manifest is durable, covered and published.
 - A call that is repeated with the same content gets the same answer; with other content it is refused.
+- A press has one end: a refusal of a press whose manifest is in the log is not journalled as well (whoever made it may
+  have lost the answer to Append).
 - Nothing here needs the signer to start, to reserve or to journal a refusal.
 """
 
@@ -30,6 +32,7 @@ from appliance.recorder.errors import (
     LogFull,
     LogSpaceLow,
     NotAManifest,
+    PressHasManifest,
     RefusalBatchWrong,
     RefusalJournalFull,
     RefusalMissing,
@@ -221,6 +224,8 @@ class Recorder:
     ) -> dict[str, Any]:
         if kind == "refusal" and refusal is None:
             raise RefusalMissing
+        if kind == "refusal" and press is not None:
+            self._check_without_manifest(press)
         # The panel waits for this answer: it is not asked back for a press it may be in the middle of.
         digest = None if caller.role == "panel" else press_digest(self._panel, press)
         record = {
@@ -237,6 +242,13 @@ class Recorder:
         if press is not None:
             self._journalled.add(press)
         return {"n": number}
+
+    def _check_without_manifest(self, press: str) -> None:
+        with self.log.deciding():
+            index = self.registry.press(press).manifest
+        if index is not None:
+            self.log.wait_durable(index)
+            raise PressHasManifest(press=press, index=index)
 
     def commit_refusals(self, _caller: Caller) -> dict[str, Any]:
         return {"count": self._commit()}

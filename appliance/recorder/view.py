@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,8 +53,7 @@ class View:
     def appended(self, index: int) -> Appended:
         """Where a covered entry is, and its proof."""
         signed = self._first_over(index)
-        hashes = self._tree.inclusion(index, signed.size)
-        return Appended(index, signed.size, proof.encode(proof.Proof(index, hashes, signed.note)))
+        return Appended(index, signed.size, self._proof(index, signed))
 
     def publish(self) -> None:
         """Publish up to the last checkpoint; after a failure, mend first."""
@@ -78,8 +78,7 @@ class View:
         try:
             self._published.mend(size, note, self)
             covered = self._presses[: bisect_left(self._presses, (size, ""))]
-            for index, press in self._published.missing_units(iter(covered)):
-                self._published.place_unit(press, *self._files(index))
+            self._mend_units(self._published.missing_units(iter(covered)))
         except OSError as error:
             self.fault = LogUnwritable(why=f"published view: {error}")
             return
@@ -101,6 +100,20 @@ class View:
     def tile(self, level: int, index: int, width: int) -> bytes:
         """A hash tile's content."""
         return self._tree.tile(level, index, width)
+
+    def _mend_units(self, units: Iterator[tuple[int, str]]) -> None:
+        """Make the files of units again, in order: their checkpoints are read once, however many there are."""
+        checkpoints: Iterator[Signed] | None = None
+        over = Signed(0, b"")
+        for index, press in units:
+            if checkpoints is None:
+                checkpoints = self._segments.checkpoints_from(index // WIDTH)
+            while over.size <= index:
+                over = next(checkpoints)
+            self._published.place_unit(press, self._segments.entry(index), self._proof(index, over))
+
+    def _proof(self, index: int, signed: Signed) -> bytes:
+        return proof.encode(proof.Proof(index, self._tree.inclusion(index, signed.size), signed.note))
 
     def _files(self, index: int) -> tuple[bytes, bytes]:
         return self._segments.entry(index), self.appended(index).proof

@@ -113,6 +113,21 @@ def test_refusals_are_committed_by_themselves_when_the_gates_open(desk: Desk) ->
     assert desk.ask("Describe")["journal_committed"] == 1
 
 
+def test_a_press_with_a_manifest_gets_no_refusal_beside_it(desk: Desk) -> None:
+    press = desk.pressed()
+    desk.reserve(press)
+    envelope = desk.sign_manifest(press, desk.observed("fail"))
+    desk.stop()
+    assert desk.answer("Append", envelope=envelope) == "PL-REC-004"
+    # Whoever lost that answer cannot see the entry yet, and would journal what it could not append.
+    assert desk.ask("PressOutcome", press=press)["verdict"] is None
+    for _ in range(2):
+        assert desk.answer("JournalRefusal", kind="refusal", press=press, refusal=REFUSAL) == "PL-REC-055"
+        desk.reopen()
+    assert desk.ask("JournalRefusal", kind="line_stop", press=press)["n"] == 0
+    assert desk.ask("Describe")["journal"] == 1
+
+
 def test_an_entry_without_a_checkpoint_is_no_outcome_and_gets_one_by_itself(desk: Desk) -> None:
     press = desk.pressed()
     desk.reserve(press)
