@@ -13,6 +13,7 @@ from appliance.line.journal import UnitJournal
 
 _RETRY_S = 0.3
 _MAX_SENTENCE = 1_000
+_HAS_MANIFEST = "PL-REC-055"
 
 
 class Stopping(Exception):
@@ -82,8 +83,9 @@ class Peers:
                     self.recorder.call("JournalRefusal", kind=owed.kind, press=owed.press, refusal=owed.refusal)
             except IpcError:
                 return
-            except ProoflineError:
-                continue
+            except ProoflineError as refusal:
+                if refusal.code != _HAS_MANIFEST:  # the manifest whose Append we never heard of is the press's end
+                    continue
             journal.paid(owed)
 
     def commit(self) -> None:

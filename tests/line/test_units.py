@@ -43,8 +43,8 @@ def check(world: World, press: str) -> str:
     assert ended.verdict is not None, "a press without an end"
     assert world.finishes(press) == 1
     manifest = world.recorder.manifests.get(press)
-    journalled = [record for record in world.recorder.journal if record["press"] == press]
-    assert manifest or journalled, "a press without a trace"
+    refused = [one for one in world.recorder.journal if one["press"] == press and one["kind"] == "refusal"]
+    assert (manifest is not None) + len(refused) == 1, "a press with no end in the evidence, or with two"
     if ended.verdict == "pass":
         assert manifest is not None
         assert manifest["verdict"] == "pass"
@@ -128,6 +128,22 @@ def test_a_closed_gate_that_leaves_signing_open_ends_in_a_refused_manifest(world
     assert check(world, press) == "refused"
     assert world.recorder.manifests[press]["code"] == "PL-REC-031"
     assert world.recorder.journal == []
+
+
+def test_a_manifest_whose_append_was_not_answered_is_the_only_end(world: World) -> None:
+    world.recorder.closed = [{**as_wire(ImplausibleUid(uid="0", reason="x")), "code": "PL-REC-031"}]
+
+    def lose_answers() -> None:
+        # The recorder dies after the entry is durable: no answer, and nobody to ask what became of it.
+        at = len(world.points)
+        world.faults |= {at + 1: "lost", at + 2: "away"}
+
+    world.once["recorder.Append"] = lose_answers
+    press = world.press()
+    world.live(2)
+    assert check(world, press) == "refused"
+    assert press in world.recorder.manifests
+    assert "recorder.JournalRefusal" in world.points
 
 
 def test_a_reserved_unit_waits_for_its_manifest(world: World) -> None:

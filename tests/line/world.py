@@ -179,6 +179,8 @@ class RecorderStandIn:
         self, caller: Caller, kind: str, press: str | None, operator: str | None, refusal: dict[str, Any] | None
     ) -> dict[str, Any]:
         del caller
+        if kind == "refusal" and press in self.manifests:
+            raise PressHasManifest(press=press, index=0)
         self.journal.append({"kind": kind, "press": press, "operator": operator, "refusal": refusal})
         self._world.say(journalled=self.journal[-1])
         return {"n": len(self.journal) - 1}
