@@ -37,7 +37,7 @@ class Custodian:
         """The open token. Raises the TokenError that opening it ended in, or TokenLost."""
         if self._token is None:
             assert self._fault is not None
-            raise self._fault
+            raise self._fault.with_traceback(None)  # one object for all calls: it must not collect their frames
         if self._token.lost.is_set():
             raise TokenLost(purpose="nothing", why="it was lost before")
         return self._token

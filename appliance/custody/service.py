@@ -26,13 +26,13 @@ def main(token_type: type[Token] = Token) -> None:
     """Serve `signer` with the token that PROOFLINE_TOKEN_CONFIG's file names."""
     logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
     surroundings = station.Surroundings.from_environ()
-    site = station.load_site(surroundings.site)
+    site = station.find_site(surroundings.site)
     custodian = Custodian(lambda: token_type.open(_config()))
     signer = Signer(
         custodian=custodian,
         ledger=Ledger(durable.Journal(surroundings.state / "signer.journal")),
-        staged=StagedSite(surroundings.staged, site.root),
-        earlier=lambda: earlier(surroundings.staged, site.root),
+        staged=StagedSite.of(surroundings.staged, site),
+        earlier=lambda: earlier(surroundings.staged, site),
         site=site,
         facts=station.describe(),
         panel=_client(surroundings, "panel"),
@@ -42,14 +42,16 @@ def main(token_type: type[Token] = Token) -> None:
     serve("signer", signer, ACCESS, healthy=custodian.healthy, daemon=custodian.watch)
 
 
-def earlier(staged: Path, pinned_root: bytes) -> Iterator[SiteTrust]:
+def earlier(staged: Path, site: station.Site | station.StationError) -> Iterator[SiteTrust]:
     """The generations before the current one that are still there and still hold, the newest first."""
+    if isinstance(site, station.StationError):
+        return
     for generation in range((current_generation(staged) or 1) - 1, 0, -1):
         folder = staged / f"gen-{generation}"
         if not folder.is_dir():
             return
         try:
-            yield SiteTrust.verify(Directory(folder), pinned_root)
+            yield SiteTrust.verify(Directory(folder), site.root)
         except SiteError:
             continue
 

@@ -40,7 +40,7 @@ from appliance.evidence import base64_strict, checkpoint, envelope, merkle, note
 from appliance.evidence.errors import EvidenceError
 from appliance.intake.staged import StagedSite
 from appliance.ipc import Caller
-from appliance.station import Site, StationFacts
+from appliance.station import Site, StationError, StationFacts
 from appliance.target.boards import profile_for
 from appliance.target.errors import UnknownPart
 from appliance.verify.site import SiteTrust
@@ -96,7 +96,7 @@ class Signer:
         ledger: Ledger,
         staged: StagedSite,
         earlier: Callable[[], Iterable[SiteTrust]],
-        site: Site,
+        site: Site | StationError,
         facts: StationFacts,
         panel: Peer,
         recorder: Peer,
@@ -106,12 +106,19 @@ class Signer:
         self._ledger = ledger
         self._staged = staged
         self._earlier = earlier
-        self._site = site
+        self._here = site
         self._facts = facts
         self._panel, self._recorder, self._clock = panel, recorder, clock
         self._manifests = threading.Lock()
         self._trees = threading.Lock()
         self._batches = threading.Lock()
+
+    @property
+    def _site(self) -> Site:
+        """The site that this station was set up for; NotEnrolled or SiteUnreadable where there is none."""
+        if isinstance(self._here, StationError):
+            raise self._here.with_traceback(None)  # one object for all calls: it must not collect their frames
+        return self._here
 
     def gates(self, _caller: Caller, press: str | None) -> dict[str, Any]:
         """What is closed, the first to be mended first; `signing` tells whether a refusal could be signed."""
@@ -203,9 +210,10 @@ class Signer:
         """The signed checkpoint of a tree that continues the last one signed; the same again for the same tree."""
         new_root = _hash(root, "the root")
         proof = [_hash(text, f"consistency proof hash {at}") for at, text in enumerate(consistency)]
+        site = self._site
         token = self._custodian.token()
         key = token.keys["checkpoint"]
-        station = gates.station_of(self._staged.current(), self._site.station, self._site.site)
+        station = gates.station_of(self._staged.current(), site.station, site.site)
         if closed := gates.enrolment(station, {"checkpoint": key.public}, None):
             raise closed[0]
         with self._trees:
@@ -241,7 +249,7 @@ class Signer:
             pass  # what is missing shows as empty here; Gates says why
         tree = self._ledger.tree
         return {
-            "station": self._site.station,
+            "station": self._here.station if isinstance(self._here, Site) else "",
             "origin": origin,
             "enrolled": enrolled,
             "keys": keys,
@@ -252,6 +260,9 @@ class Signer:
 
     def _ground(self, closed: list[ProoflineError]) -> Ground | None:
         """What every signature stands on; None with the reasons in `closed` where something is missing."""
+        if isinstance(self._here, StationError):
+            closed.append(self._here)  # what else is missing is no news: token and clock come with enrolment
+            return None
         token: Token | None = None
         trust: SiteTrust | None = None
         station: Station | None = None

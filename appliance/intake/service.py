@@ -31,7 +31,7 @@ from appliance.intake.errors import CarrierExpired, CarrierExpiryUnsure, Carrier
 from appliance.intake.firmware import check_firmware
 from appliance.intake.floor import FloorStore
 from appliance.ipc import Caller, Client, serve
-from appliance.station import Surroundings, load_site
+from appliance.station import StationError, Surroundings, find_site
 from appliance.verify.site import Directory, SiteTrust
 from appliance.verify.site_catalogue import check_references
 from appliance.verify.site_chain import MAX_TARGETS, parse_root
@@ -187,7 +187,28 @@ class Intake:
         return trust
 
 
-setattr(Intake, "import", Intake.import_)  # the verb's name is a keyword: a handler cannot be written under it
+class NoIntake:
+    """Intake on a station without a site: there is nobody whose word it could take, so every carrier is refused."""
+
+    def __init__(self, reason: StationError, journal: Callable[[ProoflineError], None]) -> None:
+        self._reason = reason
+        self._journal = journal
+
+    def import_(self, caller: Caller, carrier: str) -> dict[str, Any]:
+        """Refused, for the reason that there is no site."""
+        del carrier
+        log.warning("carrier refused for %s: %s", caller.role, self._reason)
+        self._journal(self._reason)
+        raise self._reason.with_traceback(None)
+
+    def describe(self, caller: Caller) -> dict[str, Any]:
+        """Nothing is current."""
+        del caller
+        return {"generation": None, "root": None, "targets": None, "expires": None}
+
+
+for _service in (Intake, NoIntake):
+    setattr(_service, "import", _service.import_)  # the verb's name is a keyword: a handler cannot be written under it
 
 
 class _Reading:
@@ -251,11 +272,15 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
     surroundings = Surroundings.from_environ()
     clock, recorder = Client.for_role("clock", timeout_s=5.0), Client.for_role("recorder", timeout_s=5.0)
+    site = find_site(surroundings.site)
+    if isinstance(site, StationError):
+        serve("intake", NoIntake(site, lambda refusal: journal_refusal(recorder, refusal)), ACCESS)
+        return
     intake = Intake(
         staged=surroundings.staged,
         state=surroundings.state,
         private=Path(os.environ.get("CACHE_DIRECTORY") or surroundings.state) / "incoming",
-        pinned_root=load_site(surroundings.site).root,
+        pinned_root=site.root,
         now=lambda: clock_interval(clock),
         journal=lambda refusal: journal_refusal(recorder, refusal),
     )

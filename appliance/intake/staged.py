@@ -16,6 +16,7 @@ import threading
 from pathlib import Path
 from typing import Final
 
+from appliance.station import Site, StationError
 from appliance.verify.site import Directory, SiteTrust
 from appliance.verify.site_errors import NothingStaged, SiteError, StagedUnreadable, StagedWentBack
 
@@ -39,13 +40,20 @@ def current_generation(staged: Path) -> int | None:
 class StagedSite:
     """The newest generation, verified and cached. Thread-safe."""
 
-    def __init__(self, staged: Path, pinned_root: bytes) -> None:
+    def __init__(self, staged: Path, pinned_root: bytes, *, closed: StationError | None = None) -> None:
+        """`closed`: why this station trusts no site; then `current()` says so, whatever lies in the directory."""
         self._staged = staged
         self._pinned_root = pinned_root
+        self._closed = closed
         self._lock = threading.Lock()
         self._generation: int | None = None
         self._identity: tuple[int, ...] = ()
         self._trust: SiteTrust | None = None
+
+    @classmethod
+    def of(cls, staged: Path, site: Site | StationError) -> StagedSite:
+        """The staged generation as a station of this site sees it."""
+        return cls(staged, site.root) if isinstance(site, Site) else cls(staged, b"", closed=site)
 
     @property
     def generation(self) -> int | None:
@@ -53,7 +61,10 @@ class StagedSite:
         return self._generation
 
     def current(self) -> SiteTrust:
-        """The verified site, or a `PL-SIT` refusal: NothingStaged before the first import."""
+        """The verified site, or a `PL-SIT` refusal: NothingStaged before the first import, NotEnrolled
+        without a site."""
+        if self._closed is not None:
+            raise self._closed.with_traceback(None)  # one object for all calls: it must not collect their frames
         with self._lock:
             while True:
                 generation = current_generation(self._staged)

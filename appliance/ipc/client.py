@@ -29,6 +29,7 @@ _ROOMS = {
     "line": "line",
     "panel": "panel",
     "intake": "intake",
+    "usbgate": "usbgate",
 }
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import pwd
 import re
 import signal
 import socket
@@ -33,6 +34,9 @@ from appliance.ipc.interface import Interface
 from appliance.ipc.wire import Stream
 
 log = logging.getLogger("proofline.ipc")
+
+ROLES = ("usbgate", "clock", "signer", "recorder", "line", "panel", "intake", "export", "health")
+"""The services, each a user `proofline-<role>` of the image; `ops`, the technician, is root there."""
 
 _LISTEN_FDS_START = 3
 _BACKLOG = 64
@@ -151,8 +155,7 @@ def serve(
 ) -> None:
     """Serve a role's interface until SIGTERM or SIGINT. `daemon`, if given, runs beside it in a thread of its own
     with the event that says "stop"; when it ends before that, the process fails."""
-    peers = json.loads(Path(os.environ["PROOFLINE_PEERS"]).read_text("utf-8"))
-    service = Service(interface_of(role), implementation, access, peers)
+    service = Service(interface_of(role), implementation, access, peers_here())
     listener = _listener(role)
     stopping = threading.Event()
     failed = threading.Event()
@@ -200,6 +203,21 @@ def serve(
     # Threads may be deep in a foreign library; durable state never depends on an orderly end.
     logging.shutdown()
     os._exit(1 if failed.is_set() else 0)
+
+
+def peers_here() -> dict[str, int]:
+    """role -> uid: what PROOFLINE_PEERS says, or else this system's own users. A role without a user cannot call."""
+    told = os.environ.get("PROOFLINE_PEERS")
+    if told is not None:
+        peers: dict[str, int] = json.loads(Path(told).read_text("utf-8"))
+        return peers
+    peers = {"ops": 0}  # the technician's console is root's
+    for role in ROLES:
+        try:
+            peers[role] = pwd.getpwnam(f"proofline-{role}").pw_uid
+        except KeyError:
+            log.warning("there is no user proofline-%s: nobody may call as %s", role, role)
+    return peers
 
 
 def _listener(role: str) -> socket.socket:

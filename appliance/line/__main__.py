@@ -25,8 +25,8 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
     logging.getLogger("pyocd").setLevel(logging.WARNING)  # it tells the whole ROM table for every board
     here = station.Surroundings.from_environ()
-    site = station.load_site(here.site)
-    staged = StagedSite(here.staged, site.root)
+    site = station.find_site(here.site)
+    staged = StagedSite.of(here.staged, site)
     stop, ended = threading.Event(), threading.Event()
     signer, recorder, panel = (
         Client.for_role(role, timeout_s=_CALL_TIMEOUT_S) for role in ("signer", "recorder", "panel")
@@ -34,6 +34,8 @@ def main() -> None:
     pulse = Pulse(panel)
 
     def planner(order: str, event: str) -> Plan:
+        if isinstance(site, station.StationError):
+            raise site.with_traceback(None)
         return plan_for(staged.current(), site.station, order, event)
 
     with durable.Journal(here.state / "units.journal") as journal:

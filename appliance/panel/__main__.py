@@ -24,11 +24,11 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
     settings = config.load()
     here = station.Surroundings.from_environ()
-    site = station.load_site(here.site)
+    site = station.find_site(here.site)
     clients = {role: Client.for_role(role, timeout_s=_CALL_TIMEOUT_S) for role in ("recorder", "signer", "clock")}
     with durable.Journal(here.state / "presses.journal") as journal:
         book = PressBook(journal, station.describe().boot_id, station.monotonic_ms)
-        source = PanelSite(StagedSite(here.staged, site.root), site.station)
+        source = PanelSite(StagedSite.of(here.staged, site), site)
         panel = Panel(settings, book, source, **clients)
         pins = Pins(settings, panel.on_press)
         panel.lamps = pins

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+from appliance import station
 from appliance.intake.staged import StagedSite
 from appliance.panel.session import Site
+from appliance.station import StationError
 from appliance.verify.site import SiteTrust
 
 
 class PanelSite:
     """The current generation for the panel; made once per generation."""
 
-    def __init__(self, staged: StagedSite, station: str) -> None:
+    def __init__(self, staged: StagedSite, here: station.Site | StationError) -> None:
         self._staged = staged
-        self._station = station
+        self._here = here
         self._known: tuple[SiteTrust, Site] | None = None
 
     def site(self) -> Site:
         """What the current generation says, or the refusal that verifying it ended in."""
+        if isinstance(self._here, StationError):
+            raise self._here.with_traceback(None)
         trust = self._staged.current()
         known = self._known
         if known is None or known[0] is not trust:
-            known = self._known = trust, _view(trust, self._station)
+            known = self._known = trust, _view(trust, self._here.station)
         return known[1]
 
 

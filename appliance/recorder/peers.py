@@ -23,7 +23,7 @@ from appliance.recorder.errors import (
     NotAManifest,
     StationUnknown,
 )
-from appliance.station import Site
+from appliance.station import Site, StationError
 from appliance.verify.keys import NoteKey, TrustedKey, trusted_keys
 from appliance.verify.site import SiteTrust
 from appliance.verify.site_stations import Station
@@ -38,10 +38,17 @@ class Peer(Protocol):
 class OwnSite:
     """The staged site as it concerns this station."""
 
-    def __init__(self, staged: Path, site: Site) -> None:
-        self.station_id = site.station
-        self._staged = StagedSite(staged, site.root)
+    def __init__(self, staged: Path, site: Site | StationError) -> None:
+        self._here = site
+        self._staged = StagedSite.of(staged, site)
         self._known: tuple[SiteTrust, Station, dict[str, tuple[TrustedKey, ...]]] | None = None
+
+    @property
+    def station_id(self) -> str:
+        """Who this station is; NotEnrolled or SiteUnreadable where it has no site."""
+        if isinstance(self._here, StationError):
+            raise self._here.with_traceback(None)  # one object for all calls: it must not collect their frames
+        return self._here.station
 
     def trust(self) -> SiteTrust:
         """The verified site, or its refusal."""

@@ -381,7 +381,7 @@ class Recorder:
 def open_recorder(surroundings: station.Surroundings) -> Recorder:
     """The recorder in its surroundings; refuses where the log cannot be trusted."""
     durable.make_dir(surroundings.state)
-    site = station.load_site(surroundings.site)
+    site = station.find_site(surroundings.site)
     return Recorder(
         surroundings.state,
         surroundings.log,
