@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from appliance.swd.errors import CaptureOverflowed
@@ -82,12 +82,12 @@ def events(data: bytes) -> Iterator[Event]:
             yield Taken(bool(out))
 
 
-def waveform(recorded: list[Event], *, hz: int = _DEFAULT_HZ) -> Waveform:
-    """The edges of a recording that began at SWCLK `hz`; times in picoseconds."""
-    return Waveform(SIGNALS, tuple(_changes(recorded, hz)))
+def waveform(recorded: Iterable[Event], *, hz: int = _DEFAULT_HZ) -> Waveform:
+    """The edges of a recording that began at SWCLK `hz`; times in picoseconds. Its changes can be gone through once."""
+    return Waveform(SIGNALS, _changes(recorded, hz))
 
 
-def _changes(recorded: list[Event], hz: int) -> Iterator[Change]:
+def _changes(recorded: Iterable[Event], hz: int) -> Iterator[Change]:
     level = {"swclk": 0, "swdio": 1, "host_drives": 0, "nreset": 1, "power": 1}
     now = 0
     for name in SIGNALS:

@@ -224,9 +224,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--data", default="swdio", help="the data signal's name in the file")
     chosen = parser.parse_args(arguments)
     try:
-        waveform = vcd.read(chosen.file.read_text(encoding="utf-8", errors="replace"))
-        for said in decode(vcd.rising_edges(waveform, chosen.clock, chosen.data)):
-            sys.stdout.write(f"{said}\n")
+        with chosen.file.open(encoding="utf-8", errors="replace") as file:
+            waveform = vcd.read(vcd.lines_of(file))
+            for said in decode(vcd.rising_edges(waveform, chosen.clock, chosen.data)):
+                sys.stdout.write(f"{said}\n")
     except OSError as error:
         sys.stderr.write(f"{error}\n")
         return 2

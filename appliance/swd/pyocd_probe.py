@@ -380,7 +380,8 @@ def _write_recording(port: SwdPort, path: Path) -> None:
     if overflowed:
         LOG.warning("%s holds only the beginning: more happened than a recording keeps", path)
     try:
-        path.write_text(vcd.write(capture.waveform(list(capture.events(data)))), encoding="ascii")
+        with path.open("w", encoding="ascii") as file:
+            file.writelines(vcd.write(capture.waveform(capture.events(data))))
     except OSError as error:
         raise exceptions.ProbeError(str(PinsUnavailable(path=str(path), why=str(error)))) from error
 

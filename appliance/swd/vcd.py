@@ -2,7 +2,8 @@
 
 - Signals are single bits. On reading, `x` and `z` count as 1 (the wire has a pull-up), vectors of one bit as bits;
   wider ones and reals are passed over; times become picoseconds by the file's own timescale.
-- Whatever is not a VCD is `CaptureMalformed` with its line; sizes are bounded.
+- Whatever is not a VCD is `CaptureMalformed` with its line.
+- Files of any length: both ways work through them line by line and keep only the signals' names.
 """
 
 from __future__ import annotations
@@ -10,11 +11,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import TextIO
 
 from appliance.swd.errors import CaptureMalformed, SignalMissing
 
-MAX_BYTES = 256 * 1024 * 1024
 MAX_SIGNALS = 1024
+MAX_LINE = 65_536
 _MAX_PS = 10**18  # eleven days
 
 _UNITS_PS = {"s": 10**12, "ms": 10**9, "us": 10**6, "ns": 1000, "ps": 1}
@@ -34,10 +36,11 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Waveform:
-    """Signals and their changes in order of time; the first change of a signal is its initial level."""
+    """Signals and their changes in order of time; the first change of a signal is its initial level. Changes that come
+    from a file can be gone through once."""
 
     signals: tuple[str, ...]
-    changes: tuple[Change, ...]
+    changes: Iterable[Change]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,28 +51,31 @@ class Edge:
     level: int
 
 
-def write(waveform: Waveform) -> str:
-    """The waveform as a VCD text; a waveform that was written reads back the same."""
+def write(waveform: Waveform) -> Iterator[str]:
+    """The waveform as the lines of a VCD, ends included; a waveform that was written reads back the same."""
     codes = {name: chr(33 + index) for index, name in enumerate(waveform.signals)}
-    lines = ["$timescale 1 ps $end", "$scope module swd $end"]
-    lines += [f"$var wire 1 {code} {name} $end" for name, code in codes.items()]
-    lines += ["$upscope $end", "$enddefinitions $end"]
+    yield "$timescale 1 ps $end\n$scope module swd $end\n"
+    for name, code in codes.items():
+        yield f"$var wire 1 {code} {name} $end\n"
+    yield "$upscope $end\n$enddefinitions $end\n"
     at = None
     for change in waveform.changes:
         if change.at_ps != at:
             at = change.at_ps
-            lines.append(f"#{at}")
-        lines.append(f"{change.level}{codes[change.signal]}")
-    return "\n".join(lines) + "\n"
+            yield f"#{at}\n"
+        yield f"{change.level}{codes[change.signal]}\n"
 
 
-def read(text: str) -> Waveform:
-    """The single-bit signals of a VCD. Raises `CaptureMalformed`."""
-    if len(text) > MAX_BYTES:
-        raise CaptureMalformed(line=1, why=f"it is longer than {MAX_BYTES} characters")
-    tokens = _tokens(text)
-    names, scale = _declarations(tokens)
-    return Waveform(tuple(dict.fromkeys(names.values())), tuple(_dump(tokens, names, scale)))
+def lines_of(file: TextIO) -> Iterator[str]:
+    """A file's lines, none longer than can be read: a longer one comes in pieces, which `read` refuses."""
+    return iter(lambda: file.readline(MAX_LINE), "")
+
+
+def read(lines: Iterable[str]) -> Waveform:
+    """The single-bit signals of a VCD. Raises `CaptureMalformed`, also while its changes are gone through."""
+    items = _items(lines)
+    names, scale = _declarations(items)
+    return Waveform(tuple(dict.fromkeys(names.values())), _dump(items, names, scale))
 
 
 def rising_edges(waveform: Waveform, clock: str, data: str) -> Iterator[Edge]:
@@ -89,24 +95,21 @@ def rising_edges(waveform: Waveform, clock: str, data: str) -> Iterator[Edge]:
             high = bool(change.level)
 
 
-def _tokens(text: str) -> Iterator[tuple[int, str]]:
-    start = 0
-    number = 1
-    while start < len(text):
-        end = text.find("\n", start)
-        end = len(text) if end < 0 else end
-        for item in text[start:end].split():
+def _items(lines: Iterable[str]) -> Iterator[tuple[int, str]]:
+    for number, line in enumerate(lines, 1):
+        if len(line) >= MAX_LINE:
+            raise CaptureMalformed(line=number, why=f"it is longer than {MAX_LINE} characters")
+        for item in line.split():
             yield number, item
-        start, number = end + 1, number + 1
 
 
-def _declarations(tokens: Iterator[tuple[int, str]]) -> tuple[dict[str, str], int]:
+def _declarations(items: Iterator[tuple[int, str]]) -> tuple[dict[str, str], int]:
     names: dict[str, str] = {}
     scale = 1000  # IEEE 1364 leaves it open; nanoseconds are what writers mean
-    for line, item in tokens:
+    for line, item in items:
         if not item.startswith("$"):
             raise CaptureMalformed(line=line, why=f"{item[:40]!r} stands where a declaration should")
-        words = _until_end(tokens, line)
+        words = _until_end(items, line)
         if item == "$enddefinitions":
             return names, scale
         if item == "$timescale":
@@ -123,9 +126,9 @@ def _declarations(tokens: Iterator[tuple[int, str]]) -> tuple[dict[str, str], in
     raise CaptureMalformed(line=0, why="it ends inside the declarations")
 
 
-def _until_end(tokens: Iterator[tuple[int, str]], line: int) -> list[str]:
+def _until_end(items: Iterator[tuple[int, str]], line: int) -> list[str]:
     words: list[str] = []
-    for _, item in tokens:
+    for _, item in items:
         if item == "$end":
             return words
         if len(words) < 16:  # comments may be long; nothing else is
@@ -133,9 +136,9 @@ def _until_end(tokens: Iterator[tuple[int, str]], line: int) -> list[str]:
     raise CaptureMalformed(line=line, why="a declaration has no $end")
 
 
-def _dump(tokens: Iterator[tuple[int, str]], names: dict[str, str], scale: int) -> Iterable[Change]:
+def _dump(items: Iterator[tuple[int, str]], names: dict[str, str], scale: int) -> Iterator[Change]:
     at = 0
-    for line, item in tokens:
+    for line, item in items:
         first = item[0]
         if first == "#":
             if not _TIME.fullmatch(item) or not at <= int(item[1:]) * scale <= _MAX_PS:
@@ -145,10 +148,10 @@ def _dump(tokens: Iterator[tuple[int, str]], names: dict[str, str], scale: int) 
             if item[1:] in names:
                 yield Change(at, names[item[1:]], _LEVELS[first])
         elif first in "bBrR":
-            code = next(tokens, (line, ""))[1]
+            code = next(items, (line, ""))[1]
             if code in names and item[1:] in _LEVELS:
                 yield Change(at, names[code], _LEVELS[item[1:]])
         elif item == "$comment":
-            _until_end(tokens, line)
+            _until_end(items, line)
         elif first != "$":  # $dumpvars and its kind only group the changes
             raise CaptureMalformed(line=line, why=f"{item[:40]!r} is no change of a value")

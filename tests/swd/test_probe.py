@@ -225,7 +225,7 @@ def test_a_session_is_recorded(target: ReferenceTarget, tmp_path: Path) -> None:
     probe.open()
     session.target.dp.connect()
     probe.close()
-    edges = vcd.rising_edges(vcd.read(path.read_text()), "swclk", "swdio")
+    edges = vcd.rising_edges(vcd.read(path.read_text().splitlines()), "swclk", "swdio")
     heard = [each for each in decode.decode(edges) if isinstance(each, decode.Transaction)]
     assert [(each.address, each.data) for each in heard] == [(each.address, each.data) for each in target.log]
     assert heard

@@ -181,11 +181,15 @@ static enum swd_status write_once(struct swd_wire *wire, uint32_t request, uint3
 
     drive(wire, header(request), 8);
     *ack = (uint32_t)(listen(wire, 2 * turnaround + 3) >> turnaround) & 7;
+    if ((*ack == ACK_WAIT || *ack == ACK_FAULT) && !unanswered) {
+        if (wire->data_always) /* a data phase that the target ignores (B4.2.4) */
+            drive(wire, 0, 33);
+        return refused(*ack);
+    }
     if (*ack != ACK_OK && !unanswered) {
         /* A released data phase is all ones, and their parity is wrong: a target that did acknowledge, unheard,
          * drops the write and sets WDATAERR. */
-        if (wire->data_always || (*ack != ACK_WAIT && *ack != ACK_FAULT))
-            listen(wire, 33);
+        listen(wire, 33);
         return refused(*ack);
     }
     drive(wire, (uint64_t)(uint32_t)__builtin_parity(value) << 32 | value, 33);
