@@ -121,6 +121,10 @@ void meter_block(void *engine, uint64_t address64, uint32_t size, void *user)
 	struct slot *slot = &meter->slot[(address >> 1) & (SLOTS - 1)];
 
 	(void)engine;
+	if (meter->cycles >= meter->limit) { /* stopped before it executes, so it is counted when it does */
+		meter->stop(meter->engine);
+		return;
+	}
 	if (slot->address != address || slot->size != size || slot->generation != meter->generation) {
 		uint32_t i, cost = size / 2 + 3;
 
@@ -138,6 +142,4 @@ void meter_block(void *engine, uint64_t address64, uint32_t size, void *user)
 	}
 	meter->cycles += slot->cost;
 	meter->address = address;
-	if (meter->cycles >= meter->limit)
-		meter->stop(meter->engine);
 }

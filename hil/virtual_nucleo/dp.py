@@ -186,8 +186,10 @@ class DebugPort:
         return self._select & 0xF0 | address & 0xC
 
     def _access_port(self, address: int, value: int, *, read: bool) -> tuple[Ack, int]:
-        if self.sticky:
-            return self._refuse()
+        return self._refuse() if self.sticky else self.perform(address, value, read=read)
+
+    def perform(self, address: int, value: int, *, read: bool) -> tuple[Ack, int]:
+        """An AP access that was accepted; what has gone wrong since does not stop it."""
         target = self._target()
         posted = self._read_buffer
         try:

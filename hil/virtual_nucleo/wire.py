@@ -35,6 +35,8 @@ class Wire:
 
     def __init__(self, soc: Soc | None = None, *, swclk_hz: int = 4_000_000, dormant: bool = True) -> None:
         """*dormant*: whether the device knows the dormant state (ADIv5.2 B5.3)."""
+        self.patient = True
+        """Whether polls of DHCSR let a running core go on until it halts (``wire_port.py``)."""
         self.swclk_hz = swclk_hz
         self._owed = 0
         self._port: WirePort | None = None
@@ -59,16 +61,6 @@ class Wire:
     def cycles(self) -> int:
         """SWCLK cycles so far."""
         return self.slave.cycles
-
-    @property
-    def patient(self) -> bool:
-        """Whether polls of DHCSR let a running core go on (``wire_port.py``)."""
-        return self._port is not None and self._port.patient
-
-    @patient.setter
-    def patient(self, patient: bool) -> None:
-        if self._port is not None:
-            self._port.patient = patient
 
     def plug(self, soc: Soc | None) -> None:
         """Connect another device, or none. Its faults end with it."""
@@ -139,13 +131,23 @@ class Wire:
         """The host lets time pass."""
         self.settle()
         self._pass(ns * _PS_PER_NS)
+        self.look_ahead()
 
     # -- what the slave asks (_wire.h) -------------------------------------------------------------------------
 
     def _pass(self, ps: int) -> None:
-        if self.soc is not None:
-            self.soc.pass_time(ps)
+        port = self._port
+        if port is None:
+            return
+        time = port.soc.time
+        until = time.now + ps
+        step = -1
+        while step < until:
+            ends = (self._performance.next_moment, port.ready_at)
+            step = min([until, *(end for end in ends if end is not None and time.now < end)])
+            port.soc.pass_time(max(step - time.now, 0))
             self._performance.time_passed()
+            port.time_passed()
 
     def _pass_cycles(self, cycles: int) -> None:
         ps, self._owed = divmod(self._owed + cycles * PS_PER_S, self.swclk_hz)
@@ -154,15 +156,21 @@ class Wire:
 
     def look_ahead(self) -> None:
         """Let the slave settle in the very cycle of the next thing that happens by itself, if one is to come."""
-        soc = self.soc
-        if soc is None:
+        port = self._port
+        if port is None:
             return
-        moments = [moment for moment in (self._performance.next_moment, soc.power_cut_at) if moment is not None]
-        if not moments:
-            self.slave.set_horizon(NEVER)
-        else:
-            ahead = -(-max(min(moments) - soc.time.now, 1) * self.swclk_hz // PS_PER_S)
+        events = (self._performance.next_moment, port.soc.power_cut_at, port.ready_at)
+        moments = [moment for moment in events if moment is not None]
+        if moments:
+            ahead = -(-max(min(moments) - port.soc.time.now, 1) * self.swclk_hz // PS_PER_S)
             self.slave.set_horizon(self.slave.cycles + ahead)
+        else:
+            self.slave.set_horizon(NEVER)
+
+    def _look_after(self, port: WirePort) -> None:
+        """An access may have begun something that time will end."""
+        if port.ready_at is not None or port.soc.power_cut_at is not None:
+            self.look_ahead()
 
     def _alive(self) -> WirePort | None:
         port = self._port
@@ -174,9 +182,9 @@ class Wire:
         if port is None:
             return Ack.NONE
         forced = self._performance.on_transfer(transfer, request)
+        port.patient = self.patient
         ack, data = (forced, 0) if forced is not None else port.answer(request)
-        if port.soc.power_cut_at is not None:
-            self.look_ahead()  # the access may have begun what the supply will not live to finish
+        self._look_after(port)
         return ack | data << 3 if self._alive() is not None else Ack.NONE
 
     def _written(self, request: int, word: int, parity_good: int, cycles: int) -> None:
@@ -187,8 +195,7 @@ class Wire:
         port.write(request, word, parity_good=bool(parity_good))
         if request & (AP | READ) == 0 and request & 0xC == CTRL_STAT:
             self.slave.configure(port.soc.dp.turnaround, port.soc.dp.overrun_detection)
-        if port.soc.power_cut_at is not None:
-            self.look_ahead()
+        self._look_after(port)
 
     def _words_written(self, words: bytes, cycles: int) -> None:
         self._pass_cycles(cycles)

@@ -5,7 +5,6 @@
 * Requests are served in C as long as they keep coming (``_wire_doors.c``). A silence longer than ``IDLE_NS`` is a
   client that sleeps: the board's time goes on by as much, at most ``IDLE_LIMIT_NS`` at once, so that a foreign client's
   polls find the flash ready when it expects that. Shorter silences are the socket's own and cost the board nothing.
-* Bitbang clients are foreign: they get no patience with their polls (``wire_port.py``).
 """
 
 from __future__ import annotations
@@ -33,9 +32,6 @@ class WireClient:
         self._wire = wire
         self._door = Door(wire.slave, connection.fileno(), bitbang)
         self._served_ns = time.monotonic_ns()
-        self._was_patient = wire.patient
-        if bitbang:
-            wire.patient = False
 
     def serve(self) -> bool:
         """Serve what has arrived and, for a moment, what follows; False when the client has gone or must go."""
@@ -50,7 +46,6 @@ class WireClient:
         """The client has gone."""
         self.connection.close()
         self._wire.set_line(NRESET, 1)
-        self._wire.patient = self._was_patient
 
 
 def listen(address: str) -> socket.socket:

@@ -65,7 +65,6 @@ class WirePort:
         dp = self.soc.dp
         if dp.after_line_reset and request != _DPIDR_READ:
             return Ack.NONE, 0
-        self._finish()
         if request not in _NEVER_REFUSED:
             if dp.sticky:
                 return self._on_dp(request, 0)
@@ -81,7 +80,8 @@ class WirePort:
         if not parity_good:
             self.soc.dp.refuse_data()
         elif request & AP:
-            self._access(request, value)
+            if not self.soc.dp.sticky:
+                self._access(request, value)
         else:
             if request == _ABORT_WRITE and value & 1:
                 self._outstanding = None
@@ -116,8 +116,13 @@ class WirePort:
             self._open_window(reading=bool(request & READ))
         return ack, data
 
-    def _finish(self) -> None:
-        """An outstanding access whose stall is over takes place."""
+    @property
+    def ready_at(self) -> int | None:
+        """When the outstanding access will be able to take place, if there is one."""
+        return self._ready_at if self._outstanding is not None else None
+
+    def time_passed(self) -> None:
+        """Time has gone on: an outstanding access whose stall is over takes place."""
         if self._outstanding is None or self.soc.time.now < self._ready_at:
             return
         request, value = self._outstanding
@@ -135,7 +140,7 @@ class WirePort:
         soc.flash.stall, soc.core.debug.polled = self._stall, self._polled
         self._saw_poll = False
         try:
-            return soc.dp.transfer(ap=True, read=bool(request & READ), address=request & 0xC, value=value)
+            return soc.dp.perform(request & 0xC, value, read=bool(request & READ))
         finally:
             soc.flash.stall, soc.core.debug.polled = stall, polled
             if not self._saw_poll and (request & 0xC == DRW or soc.dp.selected & 0xF0):
