@@ -160,24 +160,29 @@ class SwdPort:
 
     def line_reset(self) -> None:
         """A line reset; the next transfer must read DPIDR. Raises `LineStuck` where SWDIO does not follow the host."""
-        self._say(sequences.LINE_RESET)
+        self.say(sequences.LINE_RESET)
 
     def connect(self, *, dormant: bool = False) -> int:
         """Takes the wire and selects SWD, from JTAG or (dormant operation) from whatever it is; returns DPIDR."""
         self.drive_pins(driven=True)
         self.configure(turnaround=1, data_always=False)
         if dormant:
-            self._say(sequences.JTAG_TO_DORMANT)
-            self._say(sequences.SWD_TO_DORMANT)
-            self._say(sequences.DORMANT_TO_SWD)
+            self.say(sequences.JTAG_TO_DORMANT)
+            self.say(sequences.SWD_TO_DORMANT)
+            self.say(sequences.DORMANT_TO_SWD)
         else:
-            self._say(sequences.JTAG_TO_SWD)
+            self.say(sequences.JTAG_TO_SWD)
         return self.read_dp(DPIDR)
 
-    def _say(self, sequence: sequences.Sequence) -> None:
+    def say(self, sequence: sequences.Sequence) -> None:
+        """Drives a sequence and looks whether SWDIO follows. Raises `LineStuck`."""
         seen = self.sequence(sequence.count, sequence.bits)
-        if seen in {0, (1 << sequence.count) - 1}:
-            raise LineStuck(level=seen & 1)
+        highs = sequence.bits & (1 << sequence.count) - 1
+        if highs and not seen & highs:
+            raise LineStuck(level=0)
+        lows = ~highs & (1 << sequence.count) - 1
+        if lows and seen & lows == lows:
+            raise LineStuck(level=1)
 
     # -- lines, clock, time ----------------------------------------------------------------------------------------
 

@@ -26,6 +26,7 @@ from pyocd.probe.debug_probe import DebugProbe
 from appliance.swd import capture, pins, settings, vcd
 from appliance.swd.errors import Cancelled, PinsUnavailable, SwdError, TargetFaulted, TargetWaiting, WireError
 from appliance.swd.port import ABORT, AP, CTRL_STAT, READ, Access, SwdPort
+from appliance.swd.sequences import Sequence as WireSequence
 from appliance.swd.settings import GpioChip, GpioMem, PinSet
 from appliance.swd.swo import SwoReader
 
@@ -265,12 +266,12 @@ class GpioSwdProbe(DebugProbe):  # type: ignore[misc]  # pyOCD has no annotation
     # -- sequences -------------------------------------------------------------------------------------------------
 
     def swj_sequence(self, length: int, bits: int) -> None:
-        """Drives `bits` as they are."""
+        """Drives `bits` as they are; a data line that does not follow is a protocol error, named for what it is."""
         if not 0 <= length <= _SWJ_LIMIT:
             raise exceptions.ProbeError(f"a sequence of {length} bits")
         with self._raising():
             self._send()
-            self.port.sequence(length, bits)
+            self.port.say(WireSequence(length, bits))
 
     def swd_sequence(self, sequences: Sequence[tuple[int] | tuple[int, int]]) -> tuple[int, Sequence[bytes]]:
         """Runs of 1 to 64 cycles: `(count, bits)` driven, `(count,)` read; status 0 and the reads' bits."""

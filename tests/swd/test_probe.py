@@ -22,7 +22,7 @@ from pyocd.probe.debug_probe import DebugProbe
 from appliance.swd import decode, pins, vcd
 from appliance.swd.probe import SETTINGS_VARIABLE, GpioSwdProbe
 from appliance.swd.settings import PinSet, WireSocket
-from tests.swd.reference_target import AP_IDR, DPIDR, FAULT, WAIT, ReferenceTarget
+from tests.swd.reference_target import AP_IDR, DPIDR, FAULT, WAIT, Plan, ReferenceTarget
 from tests.swd.wire_server import serving
 
 ROOT = Path(__file__).parents[2]
@@ -205,6 +205,17 @@ def test_raw_sequences(target: ReferenceTarget, dp: Any, probe: GpioSwdProbe) ->
             probe.swd_sequence(bad)
     with pytest.raises(exceptions.ProbeError):
         probe.swj_sequence(1 << 20, 0)
+
+
+@pytest.mark.parametrize("level", [0, 1])
+def test_a_shorted_line_is_named_when_connecting(level: int, caplog: pytest.LogCaptureFixture) -> None:
+    probe = GpioSwdProbe(PIN_SET, lambda _: pins.on_object(ReferenceTarget(plan=Plan(stuck=level))))
+    probe.open()
+    session = Session(probe, target_override="cortex_m", options={"no_config": True})
+    with pytest.raises(exceptions.Error):
+        session.target.dp.connect()
+    assert "PL-SWD-046" in caplog.text
+    probe.close()
 
 
 def test_cancelling_is_nothing_that_pyocd_repairs(dp: Any, probe: GpioSwdProbe, target: ReferenceTarget) -> None:
