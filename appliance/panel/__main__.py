@@ -11,6 +11,7 @@ from appliance import durable, station
 from appliance.intake.staged import StagedSite
 from appliance.ipc import Client, serve
 from appliance.panel import config, scanner
+from appliance.panel.gpiochip import ChipFactory
 from appliance.panel.pins import Pins
 from appliance.panel.press import PressBook
 from appliance.panel.service import ACCESS, Panel
@@ -30,11 +31,14 @@ def main() -> None:
         book = PressBook(journal, station.describe().boot_id, station.monotonic_ms)
         source = PanelSite(StagedSite.of(here.staged, site), site)
         panel = Panel(settings, book, source, **clients)
-        pins = Pins(settings, panel.on_press)
+        chip = None if settings.chip is None else ChipFactory(settings.chip)
+        pins = Pins(settings, panel.on_press, chip)
         panel.lamps = pins
 
         def work(stopping: threading.Event) -> None:
+            edges = [] if chip is None else [lambda: chip.watch(stopping)]
             together(
+                *edges,
                 lambda: pins.run(stopping),
                 lambda: panel.hands(stopping),
                 lambda: panel.watch(stopping),

@@ -135,6 +135,13 @@ class ConfigWrong(PanelError):
     action = "Correct the panel's configuration."
 
 
+class ChipMissing(PanelError):
+    code = "PL-PNL-032"
+    operator = "The panel's button and lamps were not found. Call the line engineer."
+    engineer = "There is no GPIO chip {label}; there is: {found}."
+    action = "Check that the image is for this board and that its pin controller's driver is in it."
+
+
 class PressJournalWrong(PanelError):
     code = "PL-PNL-031"
     operator = "The panel's records are damaged. Call the line engineer."

@@ -1,6 +1,7 @@
 """Button, lamps and buzzer through gpiozero: the smallest shell around `appliance.panel.lights`.
 
-- Which pins these are is the configuration's word; which kind of pins is gpiozero's own (GPIOZERO_PIN_FACTORY).
+- Which pins these are is the configuration's word: lines of the chip that it names (`gpiochip`), or else pins of
+  gpiozero's own factory (GPIOZERO_PIN_FACTORY).
 - Whoever shows a pattern returns at once; one thread keeps the rhythm and writes a pin only when it changes.
 - A press is reported once per closing of the contact, debounced by gpiozero; the callback must not block.
 """
@@ -23,10 +24,15 @@ _CHIRP_MS = 150
 class Pins:
     """The panel's hardware. `run` is the thread that keeps the rhythm."""
 
-    def __init__(self, config: Config, on_press: Callable[[], None]) -> None:
-        self._outputs: dict[str, Any] = {lamp: gpiozero.LED(config.pins[lamp]) for lamp in LAMPS}
-        self._outputs["buzzer"] = gpiozero.Buzzer(config.pins["buzzer"])
-        self._button: Any = gpiozero.Button(config.pins["button"], bounce_time=config.debounce_ms / 1000)
+    def __init__(self, config: Config, on_press: Callable[[], None], factory: Any = None) -> None:
+        self._outputs: dict[str, Any] = {lamp: gpiozero.LED(config.pins[lamp], pin_factory=factory) for lamp in LAMPS}
+        self._outputs["buzzer"] = gpiozero.Buzzer(config.pins["buzzer"], pin_factory=factory)
+        self._button: Any = gpiozero.Button(
+            config.pins["button"],
+            pull_up=config.pressed == "low",
+            bounce_time=config.debounce_ms / 1000,
+            pin_factory=factory,
+        )
         self._button.when_pressed = on_press
         self._pattern = PATTERNS["starting"]
         self._since_ms = monotonic_ms()
