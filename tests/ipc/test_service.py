@@ -54,13 +54,23 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[subproce
     (tmp_path / "peers.json").write_text(json.dumps({"ops": os.getuid(), "line": 64999}))
     server = subprocess.Popen([sys.executable, "-c", SERVER], cwd=CHECKOUT, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 30
-    while not (tmp_path / "intake.sock").exists():
+    while not answers(tmp_path / "intake.sock"):
         assert server.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.02)
     yield server
     server.kill()
     server.communicate()
+
+
+def answers(door: Path) -> bool:
+    """Whether somebody listens: the socket's file is there a moment earlier."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as caller:
+        try:
+            caller.connect(os.fspath(door))
+        except OSError:
+            return False
+    return True
 
 
 def raw(tmp_path: Path, data: bytes) -> bytes:
