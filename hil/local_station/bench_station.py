@@ -19,6 +19,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -28,7 +29,7 @@ from appliance import durable
 from appliance.evidence import strict_json
 from appliance.ipc import Client
 from appliance.release.desk import Desk
-from hil.local_station.daemons import Daemon, Lines, Time
+from hil.local_station.daemons import Daemon, Lines, Time, listens
 from hil.local_station.office import LEAD_BADGE, OPERATOR_BADGE, SITE, STATION, VERSION, Wish, WorkOrder, open_office
 from hil.local_station.place import CHECKOUT
 from hil.local_station.supervisor import Supervisor, Unit, separate_users, uid_of
@@ -70,10 +71,20 @@ class LocalStation:
         self.evidence = folder / "evidence"
         self.carrier = folder / "stick"
         self._wrap = dict(wrap or {})
+        self._open = ExitStack()
+        try:
+            self._begin()
+        except BaseException:
+            self.close()
+            raise
+
+    def _begin(self) -> None:
+        folder = self.folder
         self.time = Time(folder / "time")
+        self._open.callback(self.time.close)
         self.hands = Lines(folder / "hands" / "panel.sock")
         self.fixture = Lines(folder / "bench" / "control.sock")
-        self._bench = self._start_bench()
+        self._open.callback(self._start_bench().close)
         common = {
             "PYTHONPATH": os.fspath(CHECKOUT),
             "PROOFLINE_SITE": os.fspath(folder / "site"),
@@ -81,6 +92,7 @@ class LocalStation:
             "PROOFLINE_LOG": os.fspath(folder / "evidence" / "log"),
         }
         self.supervisor = Supervisor(folder / "services", common)
+        self._open.callback(self.supervisor.close)
         for role in SERVICES:
             self.start(role)
 
@@ -251,9 +263,7 @@ class LocalStation:
         return newest_press(self.supervisor.state("panel"))
 
     def close(self) -> None:
-        self.supervisor.close()
-        self._bench.close()
-        self.time.close()
+        self._open.close()
 
     def __enter__(self) -> Self:
         return self
@@ -268,7 +278,7 @@ class LocalStation:
         doors = ["--socket", os.fspath(place / "probe.sock"), "--control", os.fspath(place / "control.sock")]
         boards = ["--drawer", os.fspath(place / "drawer"), "--name", "fixture-1", "--mode", "0660", *group]
         bench = Daemon(place, "bench", [sys.executable, "-m", "hil.virtual_nucleo.server", *doors, *boards])
-        bench.wait_for((place / "control.sock").exists)
+        bench.wait_for(lambda: listens(place / "control.sock"))
         return bench
 
 

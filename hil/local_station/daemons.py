@@ -105,7 +105,7 @@ class Time:
                 f"{self._control}",
             ],
         )
-        self._server.wait_for(self._control.exists)
+        self._server.wait_for(lambda: listens(self._control))
         configuration = directory / "chronyd.conf"
         configuration.write_text(
             f"server 127.0.0.1 port {served} iburst minpoll -2 maxpoll 0\n"
@@ -126,6 +126,16 @@ class Time:
     def close(self) -> None:
         self._chronyd.close()
         self._server.close()
+
+
+def listens(door: Path) -> bool:
+    """Whether somebody answers at a socket: its file is there a moment earlier."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as caller:
+        try:
+            caller.connect(os.fspath(door))
+        except OSError:
+            return False
+    return True
 
 
 def free_udp_port() -> int:
