@@ -205,6 +205,7 @@ class Performance:
         self._release_at: int | None = None
         self._back_at: int | None = None
         self._back_us: int | None = None
+        self._cut_at: int | None = None
         self._erases = self._words = 0
         self._done: set[int] = set()
         self._waits = [[fault.transfer, fault.count] for fault in plan.faults if isinstance(fault, Waits)]
@@ -221,6 +222,8 @@ class Performance:
         """No more faults; what has happened has happened, but NRST is let go."""
         if self._soc is not None:
             self._soc.flash.on_busy = self._plain_busy
+            if self._soc.power_cut_at == self._cut_at:
+                self._soc.power_cut_at = None
             self._soc = None
         self._back_at = self._release_at = None
         if self.holds_reset:
@@ -337,7 +340,7 @@ class Performance:
 
     def _cut(self, soc: Soc, after_ps: int, back_us: int | None) -> None:
         self._back_us = back_us
-        soc.power_cut_at = soc.time.now + after_ps
+        soc.power_cut_at = self._cut_at = soc.time.now + after_ps
         if soc.time.in_core:
             soc.core.stop_slice()  # so that the core does not run past it
         else:
