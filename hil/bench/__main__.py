@@ -1,4 +1,4 @@
-"""Run the figures named, or all: python -m hil.bench [units small log verify sign]."""
+"""Run the figures named, or all: python -m hil.bench [units small log verify sign wire]."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from hil.bench import appends, signing, units, verifying
+from hil.bench import appends, signing, units, verifying, wire
 from hil.local_station.place import CHECKOUT
 
 FIGURES = {
@@ -16,6 +16,7 @@ FIGURES = {
     "log": appends.durable,
     "sign": signing.through_the_signer,
     "verify": verifying.manifests,
+    "wire": wire.figures,
 }
 
 
