@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -18,6 +19,7 @@ from hypothesis import strategies as st
 from appliance.errors import ProoflineError
 from appliance.ipc import CallInterrupted, Client, ServiceUnavailable
 from appliance.ipc.errors import BadArguments, CallerNotAllowed, UnknownCaller, UnknownVerb
+from appliance.ipc.service import peers_here
 from appliance.ipc.wire import MAX_MESSAGE, decode
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -196,3 +198,14 @@ def test_any_bytes_are_a_message_or_refused(data: bytes) -> None:
         assert isinstance(decode(data), dict)
     except ProoflineError:
         pass
+
+
+def test_peers_are_the_systems_own_users_where_nobody_names_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = {"proofline-line": 874, "proofline-panel": 875}
+
+    def user(name: str) -> SimpleNamespace:
+        return SimpleNamespace(pw_uid=known[name])  # KeyError where there is none, as getpwnam
+
+    monkeypatch.delenv("PROOFLINE_PEERS", raising=False)
+    monkeypatch.setattr("appliance.ipc.service.pwd.getpwnam", user)
+    assert peers_here() == {"ops": 0, "line": 874, "panel": 875}

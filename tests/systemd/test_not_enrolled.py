@@ -19,6 +19,7 @@ import pytest
 from appliance.errors import ProoflineError
 from appliance.ipc import Client
 from appliance.panel.lights import LAMPS, PATTERNS, rhythm
+from appliance.station import NotEnrolled, SiteUnreadable, find_site
 from hil.local_station.daemons import Lines
 from hil.local_station.place import CHECKOUT
 from hil.local_station.supervisor import Supervisor, Unit, separate_users, uid_of
@@ -30,6 +31,7 @@ SERVICES = {
     "recorder": "appliance.recorder",
     "signer": "appliance.custody",
     "line": "appliance.line",
+    "usbgate": "appliance.usbgate",
 }
 PINS = {"button": 17, "red": 5, "blue": 6, "green": 13, "buzzer": 19}
 
@@ -78,6 +80,7 @@ def start(folder: Path, site: dict[str, bytes]) -> Fresh:
         "PROOFLINE_PANEL_CONFIG": f"{folder}/panel.json",
         "PROOFLINE_PANEL_HANDS": f"{folder}/hands/panel.sock",
         "PROOFLINE_TOKEN_CONFIG": f"{folder}/no-token.json",
+        "PROOFLINE_USB_CONFIG": f"{CHECKOUT}/systemd/share/usbgate.json",
     }
     supervisor = Supervisor(folder / "services", common)
     for role, module in SERVICES.items():
@@ -112,7 +115,7 @@ def test_a_station_without_a_site_runs_says_so_and_refuses_by_that_name(folder: 
         assert seen["lights"] == {lamp: rhythm(getattr(PATTERNS["not_enrolled"], lamp)) for lamp in LAMPS}
         assert "PL-STA-003" in seen["text"]
 
-        gates = fresh.ask("signer", "Gates", press=None) if not separate_users() else fresh.ask("signer", "Gates")
+        gates = fresh.ask("signer", "Gates")
         assert (gates["open"], gates["signing"], codes(gates["closed"])) == (False, False, ["PL-STA-003"])
         assert fresh.ask("signer", "Describe")["enrolled"] is False
 
@@ -130,6 +133,7 @@ def test_a_station_without_a_site_runs_says_so_and_refuses_by_that_name(folder: 
         assert fresh.ask("intake", "Describe")["generation"] is None
         assert fresh.ask("line", "Describe")["state"] == "idle"
         assert fresh.ask("clock", "Read")["verdict"]["status"] == "Unknown"
+        assert "devices" in fresh.ask("usbgate", "Describe")
         assert {role: fresh.supervisor.restarts(role) for role in SERVICES} == dict.fromkeys(SERVICES, 0)
 
 
@@ -141,11 +145,17 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize("site", [BROKEN["half-written"]], ids=["half-written"])
-def test_a_broken_site_closes_every_gate_by_its_own_name_and_stops_no_service(
-    folder: Path, site: dict[str, bytes]
-) -> None:
-    fresh = start(folder, site)
+@pytest.mark.parametrize("site", BROKEN.values(), ids=BROKEN.keys())
+def test_a_broken_site_is_not_taken_for_a_missing_one(tmp_path: Path, site: dict[str, bytes]) -> None:
+    assert isinstance(find_site(tmp_path), NotEnrolled)
+    assert isinstance(find_site(tmp_path / "nothing"), NotEnrolled)
+    for name, content in site.items():
+        (tmp_path / name).write_bytes(content)
+    assert isinstance(find_site(tmp_path), SiteUnreadable)
+
+
+def test_a_broken_site_closes_every_gate_by_its_own_name_and_stops_no_service(folder: Path) -> None:
+    fresh = start(folder, BROKEN["half-written"])
     with fresh.supervisor:
         seen = fresh.wait(lambda seen: seen["pattern"] == "fault")
         assert "PL-STA-002" in seen["text"]
