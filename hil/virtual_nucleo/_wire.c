@@ -140,7 +140,7 @@ static PyObject *power(Slave *self, PyObject *args)
     if (!PyArg_ParseTuple(args, "p", &on))
         return NULL;
     self->window = CLOSED; /* what had not arrived is lost with the power */
-    self->done = 0;
+    self->done = self->late = 0;
     slave_enter(self, on ? JTAG : OFF);
     self->ones = 0;
     self->turnaround = 1;

@@ -48,6 +48,9 @@ typedef struct {
     unsigned ones, collecting, long_run, idle, dirty;
     unsigned shift, request, ack, parity, driving, level, turnaround, overrun_detection;
     unsigned window, windowed, room, done;
+    unsigned late, late_request, late_good; /* a written word that is not clocked through yet */
+    uint32_t late_word;
+    uint64_t late_at; /* the cycle in which the last word that was written takes effect */
     unsigned faults, fault;
     int activating; /* bits of the activation sequence so far, or -1 */
     uint32_t words[WINDOW_WORDS];

@@ -18,7 +18,7 @@ enum state { LOCKED, RESET, IDLE, REQUEST, TURN, ACK, READ, WRITE_TURN, WRITE, S
 
 enum { OK = 1, NOBODY = 7 };
 enum { AP = 1, RNW = 2, DRW_WRITE = 0xD, DRW_READ = 0xF }; /* request bits: APnDP, RnW, A2, A3 */
-enum { RESET_ONES = 50, TLR_ONES = 5, SETTLING_IDLE = 8 };
+enum { RESET_ONES = 50, TLR_ONES = 5, CLOCKING_THROUGH = 8 };
 
 static const uint32_t JTAG_TO_SWD = 0xE79E, SWD_TO_JTAG = 0xE73C, SWD_TO_DORMANT = 0xE3BC, JTAG_TO_DORMANT = 0x33BBBBBA;
 static const uint64_t ALERT_LOW = UINT64_C(0x86852D956209F392), ALERT_HIGH = UINT64_C(0x19BC0EA2E3DDAFE9);
@@ -75,12 +75,32 @@ static uint64_t untold(Slave *slave)
     return cycles;
 }
 
+/* A word that was written takes effect when it has been clocked through: eight cycles after its parity (B4.1.1). */
+static void write_late(Slave *slave, unsigned request, uint32_t word, unsigned good)
+{
+    slave->late = 1;
+    slave->late_request = request;
+    slave->late_word = word;
+    slave->late_good = good;
+}
+
+static void clocked_through(Slave *slave)
+{
+    slave->late = 0;
+    cross(slave, WRITTEN, "(IIIK)", slave->late_request, (unsigned)slave->late_word, slave->late_good,
+          (unsigned long long)untold(slave));
+}
+
 /* Hands over what a window has collected. Afterwards the target knows everything but the cycles it is told next. */
 static void close_window(Slave *slave)
 {
     enum slave_window window = slave->window;
     unsigned done = slave->done;
 
+    if (window == WRITES && done > 0 && slave->cycles < slave->late_at) {
+        done--;
+        write_late(slave, DRW_WRITE, slave->words[done], 1);
+    }
     slave->window = CLOSED;
     slave->done = 0;
     if (window == WRITES && done > 0)
@@ -318,13 +338,11 @@ static void take_word(Slave *slave, unsigned parity)
     slave->idle = 0;
     if (slave->windowed && good && slave->window == WRITES) {
         slave->words[slave->done++] = slave->data;
-        if (slave->done == slave->room)
-            close_window(slave);
-        return;
+    } else {
+        close_window(slave);
+        write_late(slave, slave->request, slave->data, good);
     }
-    close_window(slave);
-    cross(slave, WRITTEN, "(IIIK)", (unsigned)slave->request, (unsigned)slave->data, good,
-          (unsigned long long)untold(slave));
+    slave->late_at = slave->cycles + CLOCKING_THROUGH;
 }
 
 static void understand(Slave *slave)
@@ -358,7 +376,7 @@ static void transfer(Slave *slave, unsigned line)
             slave->started_at = slave->cycles - 1;
             slave->armed_transfer = slave->transfers++;
             arm(slave);
-        } else if (slave->idle < SETTLING_IDLE && ++slave->idle == SETTLING_IDLE && slave->dirty) {
+        } else if (slave->idle < CLOCKING_THROUGH && ++slave->idle == CLOCKING_THROUGH && slave->dirty) {
             slave_settle(slave);
         }
         break;
@@ -426,6 +444,8 @@ void slave_edge(Slave *slave, unsigned line)
     if (slave->cycles == slave->fault_from)
         happen(slave);
     slave->cycles++;
+    if (slave->late && slave->cycles >= slave->late_at)
+        clocked_through(slave);
     if (slave->cycles >= slave->horizon)
         slave_settle(slave);
     if (slave->epoch != epoch)

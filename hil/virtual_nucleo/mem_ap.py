@@ -111,8 +111,8 @@ class MemAp:
         if increment == 2 and size < 4:  # packed (C2.2.5): as many accesses as fill the word
             value = 0
             for _ in range(4 // size):
-                lane = self._tar & 3
-                value |= self._bus.read(self._tar, size) << 8 * lane
+                at = self._tar & ~(size - 1)
+                value |= self._bus.read(at, size) << 8 * (at & 3)
                 self._increment(size)
             return value
         value = self._bus.read(address & ~(size - 1), size) << 8 * (address & 3 & ~(size - 1))
@@ -149,7 +149,8 @@ class MemAp:
         mask = (1 << 8 * size) - 1
         if increment == 2 and size < 4:
             for _ in range(4 // size):
-                self._bus.write(self._tar, size, value >> 8 * (self._tar & 3) & mask)
+                at = self._tar & ~(size - 1)
+                self._bus.write(at, size, value >> 8 * (at & 3) & mask)
                 self._increment(size)
             return
         address = self._tar & ~(size - 1)

@@ -223,6 +223,90 @@ def test_bad_parity_reaches_the_debug_port_s_registers_too(host: Host) -> None:
     assert host.ap_read(0xC) != 0x24770011, "SELECT was not written"
 
 
+# -- clocking through (B4.1.1) -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("words", [1, 2, 3, 20])
+@pytest.mark.parametrize(("clocks", "arrived"), [(0, False), (7, False), (8, True)])
+def test_a_write_takes_effect_when_it_was_clocked_through(
+    board: Board, host: Host, wire: Wire, words: int, clocks: int, arrived: bool
+) -> None:
+    fill(host, [0] * 24)
+    host.ap_write(TAR, SRAM)
+    for _ in range(words):
+        host.ap_write(DRW, 0x01010101)
+    host.idle(clocks) if clocks else None
+    wire.wait(1000)
+    sure, last = 4 * (words - 1), 4 * words
+    assert board.soc.sram[:sure] == b"\1" * sure
+    assert board.soc.sram[sure:last] == (b"\1" if arrived else b"\0") * 4
+    host.idle()
+    assert board.soc.sram[:last] == b"\1" * last
+
+
+def test_a_write_that_was_not_clocked_through_is_lost_with_the_power(board: Board, host: Host, wire: Wire) -> None:
+    host.write(SRAM, 0)
+    host.dp_write(SELECT, 0)
+    host.transfer(ap=False, read=False, address=CTRL_STAT, value=0)
+    wire.set_line(1, 0)
+    wire.set_line(1, 1)
+    assert host.connect() == 0x2BA01477
+
+
+# -- at random -----------------------------------------------------------------------------------------------------
+
+
+def random_transfer(source: random.Random) -> tuple[bool, bool, int, int]:
+    """(AP, read, address, value), mostly memory accesses, now and then something that goes wrong."""
+    if source.random() < 0.75:
+        ap, address = True, source.choice([DRW] * 12 + [TAR] * 4 + [CSW])
+    else:
+        ap, address = False, source.choice([RDBUFF, RDBUFF, RESEND, CTRL_STAT, ABORT, SELECT])
+    value = source.getrandbits(32)
+    if ap and address == TAR:
+        value = source.choice([SRAM, SRAM + 0xFF0, SRAM + 0x3FFF8, FLASH + 0xFFFF0, 0x60000000]) + source.randrange(8)
+        value &= ~3 if source.random() < 0.8 else ~0
+    elif ap and address == CSW:
+        value = 0x23000000 | source.choice([0, 1, 2, 2, 2]) | source.choice([0, 1, 1, 2]) << 4
+    elif address == SELECT:
+        value = source.choice([0, 0, 0, 0x10, 0xF0, 0x01000000])
+    elif address == ABORT and not ap:
+        value &= 0x1E
+    elif address == CTRL_STAT and not ap:
+        value = POWER_UP
+    return ap, source.random() < 0.6, address, value
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_any_transfers_are_answered_as_the_port_s_registers_say(seed: int) -> None:
+    """Bits, windows and posted data on one board; the same transfers given to another board's registers directly."""
+    source = random.Random(seed)
+    twins = []
+    for _ in range(2):
+        board = Board(UID)
+        board.power_on()
+        host = Host(Wire(board.soc))
+        host.connect()
+        host.halt()
+        twins.append((board, host))
+    (wired, host), (plain, _) = twins
+    for _ in range(1500):
+        ap, read, address, value = random_transfer(source)
+        if not ap and not read and address == RDBUFF:
+            continue
+        repeat = source.choice([1, 1, 1, 2, 30]) if ap and address == DRW else 1
+        for _ in range(repeat):
+            reply = host.transfer(ap=ap, read=read, address=address, value=value)
+            ack, data = plain.soc.dp.transfer(ap=ap, read=read, address=address, value=value)
+            assert reply.ack == ack
+            assert not read or ack != Ack.OK or (reply.data == data and reply.parity_good)
+        if plain.soc.dp.sticky and source.random() < 0.5:
+            host.transfer(ap=False, read=False, address=ABORT, value=0x1E)
+            plain.soc.dp.transfer(ap=False, read=False, address=ABORT, value=0x1E)
+    host.idle()
+    assert wired.soc.sram[:] == plain.soc.sram[:]
+
+
 # -- WAIT (B4.2.3) -------------------------------------------------------------------------------------------------
 
 
