@@ -111,6 +111,23 @@ def test_the_images_map_is_read_for_each_of_its_boards() -> None:
 
 
 ENTRY: dict[str, object] = {"controller": "x", "intake": "1", "own": {}}
+BAD_ENTRIES: list[object] = [
+    [],
+    {},
+    {**ENTRY, "more": 1},
+    {**ENTRY, "controller": 1},
+    {**ENTRY, "controller": "a/b"},
+    {**ENTRY, "controller": ""},
+    {**ENTRY, "intake": 1},
+    {**ENTRY, "intake": "0"},
+    {**ENTRY, "intake": "1."},
+    {**ENTRY, "intake": "1.2.3.4.5.6.7"},
+    {**ENTRY, "own": []},
+    {**ENTRY, "own": {"x": "2109:3431"}},
+    {**ENTRY, "own": {"1": "2109:3431"}},
+    {**ENTRY, "own": {"2": "2109"}},
+    {**ENTRY, "own": {"2": 21093431}},
+]
 
 
 @pytest.mark.parametrize(
@@ -122,26 +139,7 @@ ENTRY: dict[str, object] = {"controller": "x", "intake": "1", "own": {}}
         b'{"schema":2,"boards":{}}',
         b'{"schema":1,"boards":[]}',
         b'{"schema":1,"boards":{},"more":1}',
-        *(
-            json.dumps({"schema": 1, "boards": {"b": entry}}).encode()
-            for entry in (
-                [],
-                {},
-                {**ENTRY, "more": 1},
-                {**ENTRY, "controller": 1},
-                {**ENTRY, "controller": "a/b"},
-                {**ENTRY, "controller": ""},
-                {**ENTRY, "intake": 1},
-                {**ENTRY, "intake": "0"},
-                {**ENTRY, "intake": "1."},
-                {**ENTRY, "intake": "1.2.3.4.5.6.7"},
-                {**ENTRY, "own": []},
-                {**ENTRY, "own": {"x": "2109:3431"}},
-                {**ENTRY, "own": {"1": "2109:3431"}},
-                {**ENTRY, "own": {"2": "2109"}},
-                {**ENTRY, "own": {"2": 21093431}},
-            )
-        ),
+        *(json.dumps({"schema": 1, "boards": {"b": entry}}).encode() for entry in BAD_ENTRIES),
     ],
 )
 def test_a_broken_map_is_refused_by_name(document: bytes) -> None:

@@ -1,0 +1,1 @@
+"""Updates: whether the slot that runs is good."""
