@@ -5,8 +5,11 @@ python := .venv/bin/python
 # services run as users of their own, who may not be able to enter the folder above this checkout
 reachably := $(python) -m hil.local_station.place $(python)
 
+# test files that can look wider say so by this name (CONTRIBUTING)
+soaking = $(shell grep -rl PROOFLINE_SOAK --include='test_*.py' tests hil/tests)
+
 .DEFAULT_GOAL := help
-.PHONY: help setup run test bench lint docs lock clean
+.PHONY: help setup run test soak bench lint docs lock clean
 
 help: ## show this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -19,6 +22,9 @@ run: setup ## the story: boards provisioned, refused and verified; AUTO=1 presse
 
 test: setup ## every test, linters and type checker included; ARGS=... goes to pytest
 	@$(reachably) -m pytest -n 2 --dist loadfile $(ARGS)
+
+soak: setup ## the tests that can look wider, as wide as they can: every crash point, 1,000 fault plans; takes long
+	@PROOFLINE_SOAK=1 $(reachably) -m pytest -n 2 --dist loadfile $(soaking) $(ARGS)
 
 bench: setup ## the figures, one JSON object a line
 	@$(reachably) -m hil.bench
