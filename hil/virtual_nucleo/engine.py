@@ -2,6 +2,8 @@
 
 * Memories are mapped from the model's own buffers; flash and system memory are read-only to Unicorn, and every store
   to them goes to the bus, as do all peripheral accesses.
+* Unicorn carries such a store out once the bus has had it. Where the cells took something else (a bit that was 0
+  already, a refused write) they get it back before the next access to a register, at the latest at the next block.
 * A bus error inside a callback stops the engine with the PC at the faulting instruction. Anything else that must stop
   it goes through the meter, at the next block: stopping a memory callback otherwise repeats its instruction.
 * An exception of ours inside a callback surfaces from :meth:`Engine.run`; none is lost.
@@ -56,6 +58,8 @@ class Engine:
         self.watched: int | None = None
         """Comparator of the watchpoint that matched."""
         self._error: BaseException | None = None
+        self._owed: list[tuple[Any, int, bytes]] = []
+        """What memory must hold where Unicorn stores something else: buffer, offset, contents."""
         self._keep: list[Any] = []
         self._breakpoints: dict[int, int] = {}
         self._watchpoints: list[int] = []
@@ -70,6 +74,7 @@ class Engine:
             name: ctypes.addressof(ctypes.c_char.from_buffer(buffer))
             for name, buffer in (("flash", bus.flash.array.main), ("sram", sram), ("system", system))
         }
+        self._buffers = {"flash": bus.flash.array.main, "sram": sram, "system": system}
         self._sizes = {"flash": FLASH_SIZE, "sram": SRAM_SIZE, "system": SYSTEM_SIZE}
         uc.mem_map_ptr(SRAM_BASE, SRAM_SIZE, unicorn.UC_PROT_ALL, self._hosts["sram"])
         uc.mem_map_ptr(SYSTEM_BASE, SYSTEM_SIZE, _READ_EXEC, self._hosts["system"])
@@ -99,9 +104,12 @@ class Engine:
     def _map_registers(self, start: int, size: int) -> None:
         bus_read, bus_write, failed = self._bus.read, self._bus.write, self._failed
         devices = self._bus.devices
+        owed, pay = self._owed, self._pay
 
         def read(_engine: int, offset: int, width: int, _data: int) -> int:
             try:
+                if owed:
+                    pay()
                 address = start + offset
                 slot = devices.get(address >> 10)
                 if slot is not None and width == 4:
@@ -113,6 +121,8 @@ class Engine:
 
         def write(_engine: int, offset: int, width: int, value: int, _data: int) -> None:
             try:
+                if owed:
+                    pay()
                 address = start + offset
                 slot = devices.get(address >> 10)
                 if slot is not None and width == 4:
@@ -138,21 +148,43 @@ class Engine:
 
     def _hook_stores(self) -> None:
         program, bus_write, failed = self._bus.flash.program, self._bus.write, self._failed
+        main, owed, pay = self._bus.flash.array.main, self._owed, self._pay
 
         def store(_engine: int, _kind: int, address: int, size: int, value: int, _data: int) -> bool:
             try:
-                if FLASH_BASE <= address < FLASH_BASE + FLASH_SIZE and not address % size:
+                if owed:
+                    pay()
+                data = (value & (1 << 8 * size) - 1).to_bytes(size, "little")
+                offset = address - FLASH_BASE
+                if 0 <= offset < FLASH_SIZE and not address % size:
                     program(address, size, value & (1 << 8 * size) - 1)
+                    memory = main
                 else:
                     bus_write(address, size, value & 0xFFFFFFFF, from_core=True)
+                    memory, offset = self._memory_at(address)
+                held = memory[offset : offset + size]
+                if held != data:
+                    owed.append((memory, offset, held))
+                    self.meter.stop_soon()
             except BaseException as error:  # noqa: BLE001 -- likewise
                 failed(error)
                 return False
-            return True  # Unicorn discards the store itself: the memory is read-only to it
+            return True
 
         callback = _STORE(store)
         self._keep.append(callback)
         self._raw_hook(unicorn.UC_HOOK_MEM_WRITE_PROT, ctypes.cast(callback, ctypes.c_void_p), None)
+
+    def _memory_at(self, address: int) -> tuple[Any, int]:
+        for name, base in (("flash", FLASH_BASE), ("system", SYSTEM_BASE), ("sram", SRAM_BASE)):
+            if base <= address < base + self._sizes[name]:
+                return self._buffers[name], address - base
+        return self._buffers[self._alias or "flash"], address
+
+    def _pay(self) -> None:
+        for memory, offset, held in self._owed:
+            memory[offset : offset + len(held)] = held
+        self._owed.clear()
 
     def _hook_meter(self) -> CycleMeter:
         stop = ctypes.cast(uclib.uc_emu_stop, ctypes.c_void_p).value
@@ -278,6 +310,8 @@ class Engine:
             self.uc.emu_start(pc | 1, NO_ADDRESS, count=1 if one else 0)
         except unicorn.UcError as failure:
             number = failure.errno
+        if self._owed:
+            self._pay()
         if self._error is not None:
             error, self._error = self._error, None
             raise error
