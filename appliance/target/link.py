@@ -13,7 +13,7 @@ import struct
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, cast
 
 from pyocd.core import exceptions
@@ -110,7 +110,7 @@ class Link:
 
     @property
     def core(self) -> Any:
-        """pyOCD's core object, for the flash algorithm's runner."""
+        """pyOCD's core object."""
         return self.session.target.primary_core
 
     def stop_if_cancelled(self, stage: str) -> None:
@@ -134,15 +134,38 @@ class Link:
         assert not len(data) % 4
         self.core.write_memory_block32(address, struct.unpack(f"<{len(data) // 4}I", data))
 
+    def supply_mv(self) -> int | None:
+        """The target's supply, if the probe measures it (ST-Links do, when they are opened)."""
+        probe = self.session.probe
+        for holder in (probe, getattr(probe, "_link", None)):
+            volts = getattr(holder, "target_voltage", None)
+            if isinstance(volts, int | float) and volts > 0:
+                return round(volts * 1000)
+        return None
+
     def call(self, registers: dict[str, int], timeout_s: float, stage: str) -> int:
         """Runs from `registers` (`pc`, `sp`, ...) until the core halts by itself; the program counter it halted at.
 
         Raises `TimeoutError` (a plain one, for the caller to name) after halting the core.
         """
+        self.start(registers)
+        return self.wait_halted(timeout_s, stage)
+
+    def start(self, registers: dict[str, int]) -> None:
+        """Lets the halted core run code of ours from `registers`."""
         core = self.core
         names = list(registers)
         core.write_core_registers_raw([*names, "xpsr"], [*(registers[n] for n in names), core.XPSR_THUMB])
         core.resume()
+
+    def go_on_at(self, address: int) -> None:
+        """Lets the halted core run on at `address`, with all else as it stopped."""
+        self.core.write_core_register("pc", address)
+        self.core.resume()
+
+    def wait_halted(self, timeout_s: float, stage: str) -> int:
+        """The program counter at which the core halted by itself. Raises as `call` does."""
+        core = self.core
         deadline = time.monotonic() + timeout_s
         while (state := core.get_state()) is not Target.State.HALTED:
             self.stop_if_cancelled(stage)
@@ -150,6 +173,11 @@ class Link:
                 core.halt()
                 raise TimeoutError(f"{state.name.lower()} instead of halted, at most {timeout_s} s after its start")
         return cast("int", core.read_core_register("pc"))
+
+    def stop(self) -> None:
+        """Halts the core if it can still be reached; for when something else has gone wrong already."""
+        with suppress(Exception):
+            self.core.halt()
 
     def reset_and_halt(self) -> None:
         """The core on its reset handler's first instruction, everything else as after a reset."""

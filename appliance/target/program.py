@@ -2,35 +2,33 @@
 
 - Sectors that are not blank are erased, all of the device's, whatever the image covers; `Erase.ALL` erases the blank
   ones too (after an interrupted unit a sector may read blank and not be). Blank means: the silicon read it so, now.
-- Every page that the image touches is written, none is compared or skipped. Whether it all came out right is not
-  said here: `measure` says it.
+- Every word that the image touches is written, none is compared or skipped, and as many bits at a time as the supply
+  allows. A page that was damaged on its way is not programmed. Whether it all came out right is not said here:
+  `measure` says it.
 - Before the first erase or program command errors are what they are; after it they are `FlashUncertain`.
-- pyOCD's flash algorithm does the work on the target, double-buffered where it can.
+- Our loader does the work on the target (`stub/loader.c`), which programs while the next pages are on the wire.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from pyocd.core import exceptions
-from pyocd.core.memory_map import MemoryType
-from pyocd.flash.flash import Flash
-
 from appliance.target.boards.profile import Sector
-from appliance.target.errors import FlashRejected, FlashUncertain, TargetError
+from appliance.target.errors import DebuggerFault, FlashRejected, FlashUncertain, TargetError
 from appliance.target.identify import require_writable
 from appliance.target.image import Image
 from appliance.target.link import Link, named
+from appliance.target.loader_protocol import Page, Report, Status
+from appliance.target.loader_runner import Loader, LoaderStopped
+from appliance.target.pages import pages_of
 from appliance.target.stub_protocol import Kind, Question
 from appliance.target.stub_runner import ask
 
 Progress = Callable[[int, int], None]
-"""Called with (bytes done, bytes in all) after every page; it must be quick and must not raise."""
-
-_ERASED = 0xFF
+"""Called with (bytes done, bytes in all) as the work goes on; it must be quick and must not raise."""
 
 
 class Erase(Enum):
@@ -42,17 +40,12 @@ class Erase(Enum):
 
 @dataclass(frozen=True)
 class ProgramReport:
-    """What was done: the erased sectors, the pages written and the image's bytes in them."""
+    """What was done: the erased sectors, the pages written and the image's bytes in them, and how: `bits` at a time."""
 
     erased: tuple[Sector, ...]
     pages: int
     length: int
-
-
-@dataclass(frozen=True)
-class _Page:
-    address: int
-    data: bytes
+    bits: int
 
 
 @dataclass
@@ -75,18 +68,21 @@ def program(link: Link, image: Image, progress: Progress, erase: Erase) -> Progr
     require_writable(link)
     with named("blank check"):
         sectors = link.profile.sectors if erase is Erase.ALL else _written_sectors(link)
+        bits = link.profile.parallelism(link.supply_mv())
+    pages = pages_of(image, link.profile)
     effects = _Effects(total=image.length)
     try:
         with named("program"):
-            pages = _erase_and_program(link, image, sectors, effects, progress)
+            _erase_and_program(link, sectors, pages, bits, effects, progress)
+    except FlashUncertain:
+        link.stop()
+        raise
     except TargetError as error:
         if not effects.begun:
             raise
-        failure = error.__cause__
-        if isinstance(failure, exceptions.FlashFailure) and failure.result_code not in {None, Flash.TIMEOUT_ERROR}:
-            raise FlashRejected(**effects.facts(), result=failure.result_code, cause=error.code) from error
+        link.stop()
         raise FlashUncertain(**effects.facts(), cause=error.code, reason=error.engineer_sentence()) from error
-    return ProgramReport(erased=sectors, pages=pages, length=image.length)
+    return ProgramReport(erased=sectors, pages=len(pages), length=image.length, bits=bits)
 
 
 def _written_sectors(link: Link) -> tuple[Sector, ...]:
@@ -97,60 +93,57 @@ def _written_sectors(link: Link) -> tuple[Sector, ...]:
 
 
 def _erase_and_program(
-    link: Link, image: Image, sectors: tuple[Sector, ...], effects: _Effects, progress: Progress
-) -> int:
-    pages = 0
-    for region in link.session.target.memory_map.iter_matching_regions(type=MemoryType.FLASH):
-        flash = region.flash
-        for sector in (s for s in sectors if region.contains_address(s.start)):
-            link.stop_if_cancelled("erase")
-            flash.init(flash.Operation.ERASE)
-            effects.begun, effects.address = True, sector.start
-            flash.erase_sector(sector.start)
-        flash.uninit()
-    effects.stage = "program"
-    for region in link.session.target.memory_map.iter_matching_regions(type=MemoryType.FLASH):
-        inside = list(_pages(image, region.start, region.end + 1, region.page_size))
-        if inside:
-            _program_region(link, region.flash, inside, effects, progress)
-            pages += len(inside)
-    return pages
+    link: Link, sectors: Sequence[Sector], pages: Sequence[Page], bits: int, effects: _Effects, progress: Progress
+) -> None:
+    loader = Loader(link, sectors, pages, bits)
+    loader.place()
+    link.stop_if_cancelled("program")
+    effects.begun = True
+    try:
+        if sectors:
+            effects.address = sectors[0].start
+            loader.start()
+            loader.finish_erasing()
+            effects.stage, effects.address = "program", pages[0].address
+        else:
+            effects.stage, effects.address = "program", pages[0].address
+            loader.start()
+        while loader.programmed < len(pages):
+            loader.advance()
+            _note(effects, pages, loader.programmed)
+            progress(effects.done, effects.total)
+    except LoaderStopped as stopped:
+        _explain(stopped.report, sectors, pages, effects)
 
 
-def _program_region(link: Link, flash: Any, pages: list[_Page], effects: _Effects, progress: Progress) -> None:
-    """The next page goes into the other buffer while the target programs this one."""
-    timeout_s = link.session.options.get("flash.timeout.program")
-    buffers = flash.page_buffer_count
-    flash.init(flash.Operation.PROGRAM)
-    flash.load_page_buffer(0, pages[0].address, pages[0].data)
-    for index, page in enumerate(pages):
-        link.stop_if_cancelled("program")
-        effects.begun, effects.address = True, page.address
-        flash.start_program_page_with_buffer(index % buffers, page.address)
-        following = pages[index + 1] if index + 1 < len(pages) else None
-        if following and buffers > 1:
-            flash.load_page_buffer((index + 1) % buffers, following.address, following.data)
-        result = flash.wait_for_completion(timeout=timeout_s)
-        if result:
-            raise exceptions.FlashProgramFailure("program page", address=page.address, result_code=result)
-        if following and buffers == 1:
-            flash.load_page_buffer(0, following.address, following.data)
-        effects.done = min(effects.total, effects.done + len(page.data))
-        progress(effects.done, effects.total)
-    flash.cleanup()
+def _note(effects: _Effects, pages: Sequence[Page], programmed: int) -> None:
+    effects.done = min(effects.total, sum(len(page.data) for page in pages[:programmed]))
+    if programmed < len(pages):
+        effects.address = pages[programmed].address
 
 
-def _pages(image: Image, start: int, end: int, size: int) -> Iterator[_Page]:
-    """The image's pages inside [start, end), whole, with 0xFF where the image says nothing."""
-    pages: dict[int, bytearray] = {}
-    for segment in image.segments:
-        first, last = max(segment.start, start), min(segment.end, end)
-        address = first
-        while address < last:
-            base = address - address % size
-            stop = min(base + size, last)
-            page = pages.setdefault(base, bytearray([_ERASED]) * size)
-            page[address - base : stop - base] = segment.data[address - segment.start : stop - segment.start]
-            address = stop
-    for base in sorted(pages):
-        yield _Page(base, bytes(pages[base]))
+_UNTOUCHED = {
+    Status.BAD_REQUEST: "the loader's request was damaged in RAM",
+    Status.CLOSED: "the flash interface does not open",
+}
+_UNFINISHED = {
+    Status.PAGE_REFUSED: "the page was damaged on its way and is not programmed",
+    Status.STARVED: "the loader waited in vain for the page",
+}
+
+
+def _explain(report: Report, sectors: Sequence[Sector], pages: Sequence[Page], effects: _Effects) -> None:
+    """Raises what a loader's failure is."""
+    if report.status in _UNTOUCHED:
+        effects.begun = False
+        raise DebuggerFault(stage=effects.stage, reason=_UNTOUCHED[report.status])
+    _note(effects, pages, report.programmed)
+    if report.status in _UNFINISHED:
+        raise DebuggerFault(stage=effects.stage, reason=_UNFINISHED[report.status])
+    if report.status is Status.ERASE_FAILED:
+        effects.stage, effects.address = "erase", sectors[report.erased].start
+    else:
+        effects.done = min(effects.total, effects.done + report.address - effects.address)
+        effects.address = report.address
+    result = f"FLASH_SR {report.sr:#x}" if report.sr else f"{report.found:#010x} read back for {report.wanted:#010x}"
+    raise FlashRejected(**effects.facts(), result=result, cause=DebuggerFault.code)

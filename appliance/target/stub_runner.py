@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import secrets
-from functools import cache
-from importlib import resources
 
 from appliance.target.errors import StubDidNotRun, TooManyRanges
 from appliance.target.link import Link
+from appliance.target.stub_blob import place
 from appliance.target.stub_protocol import (
     MAX_RANGES,
     NONCE_BYTES,
@@ -25,12 +24,6 @@ _TIMEOUT_S = 15.0
 _CORE_REGISTERS = [*(f"r{i}" for i in range(13)), "sp", "lr", "pc", "xpsr", "primask"]
 
 
-@cache
-def _blob(name: str) -> bytes:
-    code = resources.files("appliance.target.stub").joinpath(name).read_bytes()
-    return code + bytes(-len(code) % 4)
-
-
 def ask(link: Link, questions: tuple[Question, ...], stage: str) -> Answers:
     """The silicon's own answers. Clock, flash interface and core registers are as before when this returns.
 
@@ -41,15 +34,13 @@ def ask(link: Link, questions: tuple[Question, ...], stage: str) -> Answers:
     stub = link.profile.stub
     nonce = secrets.token_bytes(NONCE_BYTES)
     saved = link.core.read_core_registers_raw(_CORE_REGISTERS)
-    code = _blob(stub.blob)
-    link.write(stub.load_address, code)
-    link.write(stub.mailbox, request(nonce, questions))
+    code = place(link, stub, request(nonce, questions), stage)
     link.write(stub.mailbox + RESULT_OFFSET, bytes(result_length(questions)))
     try:
         stopped_at = link.call({"pc": stub.load_address, "sp": stub.stack_top}, _TIMEOUT_S, stage)
     except TimeoutError as error:
         raise StubDidNotRun(reason=str(error)) from error
-    if not stub.load_address <= stopped_at < stub.load_address + len(code):
+    if stopped_at not in code:
         raise StubDidNotRun(reason=f"the core stopped at {stopped_at:#010x}, outside the stub")
     result = link.read(stub.mailbox + RESULT_OFFSET, result_length(questions))
     link.core.write_core_registers_raw(_CORE_REGISTERS, saved)

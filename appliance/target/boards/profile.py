@@ -29,8 +29,21 @@ class StubProfile:
 
 
 @dataclass(frozen=True)
+class LoaderProfile:
+    """The loader of a family: its blob, mailbox and stack as a stub's, and the ring of slots that pages come in by."""
+
+    stub: StubProfile
+    ring: int
+    slots: int
+    slot_length: int
+
+
+@dataclass(frozen=True)
 class BoardProfile:
     """One part. Addresses are absolute, lengths in bytes.
+
+    `supply_mv` is the lowest supply that a board of this product runs from, for probes that cannot measure it;
+    `parallelism_mv` the lowest one for programming 8, 16 and 32 bits at a time.
 
     `debug_freeze_registers` keep debug settings over a reset and are cleared before the board is let go. `uid_fault`
     gives the reason why a unique id is implausible, or None. `rdp_level` reads the protection level (0, 1 or 2) and
@@ -51,7 +64,10 @@ class BoardProfile:
     dpidr: int
     option_register: int
     debug_freeze_registers: tuple[int, ...]
+    supply_mv: int
+    parallelism_mv: tuple[int, int, int]
     stub: StubProfile
+    loader: LoaderProfile
     uid_fault: Callable[[bytes], str | None]
     rdp_level: Callable[[int], int]
     write_protected: Callable[[int], tuple[int, ...]]
@@ -67,6 +83,11 @@ class BoardProfile:
     def in_flash(self, start: int, length: int) -> bool:
         """Whether [start, start + length) lies in the flash."""
         return self.flash_start <= start and length >= 0 and start + length <= self.flash_end
+
+    def parallelism(self, supply_mv: int | None) -> int:
+        """Bits to program at a time, at a measured supply or, where it is not known, at the profile's own."""
+        supply = self.supply_mv if supply_mv is None else supply_mv
+        return max((8 << step for step, least in enumerate(self.parallelism_mv) if supply >= least), default=8)
 
     def in_ram(self, address: int) -> bool:
         """Whether `address` lies in RAM or just behind it, as a first stack pointer may."""

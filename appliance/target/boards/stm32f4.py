@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from appliance.target.boards.profile import BoardProfile, Sector, StubProfile
+from appliance.target.boards.profile import BoardProfile, LoaderProfile, Sector, StubProfile
 
 _KIB = 1024
 
@@ -81,7 +81,18 @@ STM32F412XG = BoardProfile(
     option_register=0x4002_3C14,
     # RM0402 30.16: DBGMCU_CR, APB1_FZ and APB2_FZ survive a system reset.
     debug_freeze_registers=(0xE004_2004, 0xE004_2008, 0xE004_200C),
+    supply_mv=3000,
+    # DS11139, "Flash memory programming": what VDD each FLASH_CR.PSIZE needs.
+    parallelism_mv=(1700, 2100, 2700),
     stub=StubProfile(blob="stub_stm32f412.bin", load_address=0x2001_0000, mailbox=0x2001_1800, stack_top=0x2001_4000),
+    loader=LoaderProfile(
+        stub=StubProfile(
+            blob="loader_stm32f412.bin", load_address=0x2001_0000, mailbox=0x2001_1800, stack_top=0x2001_4000
+        ),
+        ring=0x2002_0000,
+        slots=16,
+        slot_length=8 * _KIB,
+    ),
     uid_fault=uid_fault,
     rdp_level=rdp_level,
     write_protected=write_protected,

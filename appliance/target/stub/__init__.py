@@ -1,1 +1,1 @@
-"""The measuring stub: its sources, and the blob built from them, as package data."""
+"""What runs on the target: the measuring stub and the loader, their sources and the blobs built from them."""

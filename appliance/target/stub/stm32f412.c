@@ -1,35 +1,6 @@
-/* STM32F412: 100 MHz from the internal oscillator while the stub works, and everything as it was afterwards. */
+/* STM32F412: 100 MHz from the internal oscillator while a stub works, and everything as it was afterwards. */
 #include "family.h"
-
-#define REG(address) (*(volatile uint32_t *)(address))
-#define FLASH_ACR REG(0x40023C00u)
-#define PWR_CR REG(0x40007000u)
-#define PWR_CSR REG(0x40007004u)
-#define RCC_CR REG(0x40023800u)
-#define RCC_PLLCFGR REG(0x40023804u)
-#define RCC_CFGR REG(0x40023808u)
-#define RCC_APB1ENR REG(0x40023840u)
-#define IWDG_KR REG(0x40003000u)
-
-#define ACR_LATENCY_3 3u
-#define ACR_PRFTEN (1u << 8)
-#define ACR_ICEN (1u << 9)
-#define ACR_DCEN (1u << 10)
-#define ACR_ICRST (1u << 11)
-#define ACR_DCRST (1u << 12)
-#define ACR_LATENCY_MASK 0xFu
-#define PWR_VOS (3u << 14)
-#define PWR_VOSRDY (1u << 14)
-#define HSION (1u << 0)
-#define HSIRDY (1u << 1)
-#define PLLON (1u << 24)
-#define PLLRDY (1u << 25)
-#define SW_MASK 3u
-#define SW_PLL 2u
-#define SWS_MASK (3u << 2)
-#define SWS_PLL (2u << 2)
-#define PPRE1_DIV2 (4u << 10)
-#define PWREN (1u << 28)
+#include "stm32f412.h"
 
 /* A clock that does not come ready is left as it was found: slower, and the result says so. */
 #define PATIENCE 100000u

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import os
 import random
 import threading
 from collections.abc import Callable
@@ -11,6 +13,7 @@ import pytest
 
 from appliance.target.errors import (
     Cancelled,
+    DebuggerFault,
     FlashRejected,
     FlashUncertain,
     MeasurementInterrupted,
@@ -23,11 +26,12 @@ from appliance.target.errors import (
     TargetSilent,
     TooManyRanges,
 )
-from appliance.target.image import ImageRange
+from appliance.target.image import Image, ImageRange, Segment
 from appliance.target.link import Link, connect
 from appliance.target.measure import Mode
 from appliance.target.program import Erase
 from appliance.target.session import Target, open_target, open_target_on
+from appliance.target.stub_blob import blob
 from appliance.target.stub_protocol import RESULT_OFFSET
 from hil.tests.target.sabotage import PROFILE, SWCLK_HZ, Wire, block_writes, fresh_board, opened
 from hil.tests.target.test_unit import FLASH_LENGTH, MODES, firmware, in_flash, provision
@@ -128,16 +132,39 @@ def test_power_cut_while_erasing_is_uncertain() -> None:
 
 
 def test_flash_that_does_not_take_the_program_is_rejected() -> None:
-    board = fresh_board()
+    board, image = fresh_board(), firmware(size="full")
+    closed = PROFILE.sectors[7]
     with opened(board) as target:
 
         def protect(done: int, _total: int) -> None:
             if done:
-                board.options.program(board.options.stored & ~(1 << 16))  # sector 0 closes under our hands
+                board.options.program(board.options.stored & ~(1 << 16 + 7))  # it closes under our hands
 
         with pytest.raises(FlashRejected) as caught:
-            target.program(firmware(size="full"), protect)
-    assert caught.value.details["result"]
+            target.program(image, protect)
+    details = caught.value.details
+    assert details["address"] == hex(closed.start)
+    assert details["done"] == closed.start - PROFILE.flash_start
+    assert details["result"] == "FLASH_SR 0x10"  # WRPERR
+    assert board.flash == in_flash(image)[: closed.start - PROFILE.flash_start].ljust(FLASH_LENGTH, b"\xff")
+
+
+def test_word_that_does_not_read_back_is_rejected_by_its_address() -> None:
+    board, image = fresh_board(), firmware(size="full")
+    stuck = 0x6_1234
+    word = int.from_bytes(image.segments[0].data[stuck : stuck + 4], "little")
+    with opened(board) as target:
+
+        def spoil(done: int, _total: int) -> None:
+            if done < stuck:
+                board.array.main[stuck : stuck + 4] = bytes(4)
+
+        with pytest.raises(FlashRejected) as caught:
+            target.program(image, spoil)
+    details = caught.value.details
+    assert (details["stage"], details["address"]) == ("program", hex(PROFILE.flash_start + stuck))
+    assert details["done"] == stuck
+    assert details["result"] == f"0x00000000 read back for {word:#010x}"
 
 
 def test_cancelled_before_programming_leaves_the_flash_untouched() -> None:
@@ -172,35 +199,111 @@ def test_interrupted_measurement_is_no_measurement(act: Act, after: int, mode: M
             target.measure(firmware(size="full").ranges(), mode)
 
 
-def test_bit_flipped_on_the_way_to_the_board_is_found_by_measuring() -> None:
-    board, image = fresh_board(), firmware(size="full")
-    wire = Wire(board)
+def _flip_once(wire: Wire, wanted: bytes) -> list[int]:
+    """One bit of the first block write that carries `wanted` flips; where in its request."""
     flipped: list[int] = []
 
-    def flip_in_a_page(_number: int, data: bytes) -> bytes:
-        if len(data) > 4096 and image.segments[0].data[0x9000:0x9040] in data and not flipped:
-            at = data.index(image.segments[0].data[0x9000:0x9040])
-            flipped.append(at)
-            return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+    def flip(_number: int, data: bytes) -> bytes:
+        at = data.find(wanted)
+        if at < 0 or flipped:
+            return data
+        flipped.append(at)
+        return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+
+    wire.before = flip
+    return flipped
+
+
+def test_page_damaged_on_its_way_is_not_programmed() -> None:
+    board, image = fresh_board(), firmware(size="full")
+    wire = Wire(board)
+    flipped = _flip_once(wire, image.segments[0].data[0x9000:0x9040])
+    with opened(board, wire) as target, pytest.raises(FlashUncertain) as caught:
+        target.program(image)
+    assert flipped
+    details = caught.value.details
+    whole = int(str(details["address"]), 16) - PROFILE.flash_start
+    assert 0 < whole <= 0x9000
+    assert details["done"] == whole
+    assert "damaged on its way" in str(caught.value)
+    assert board.flash == in_flash(image)[:whole].ljust(FLASH_LENGTH, b"\xff")
+
+
+@pytest.mark.parametrize("what", ["loader_stm32f412.bin", "stub_stm32f412.bin"])
+def test_code_damaged_on_its_way_does_not_run(what: str) -> None:
+    board = fresh_board()
+    wire = Wire(board)
+    flipped = _flip_once(wire, blob(what)[0x100:0x140])
+    with opened(board, wire) as target, pytest.raises(DebuggerFault) as caught:
+        target.program(firmware(), erase=Erase.NEEDED)
+    assert flipped
+    assert "does not hold what was written" in str(caught.value)
+    assert board.flash == b"\xff" * FLASH_LENGTH
+
+
+def test_cancelled_while_erasing_stops_the_core() -> None:
+    board, image = fresh_board(), firmware(size="full")
+    board.array.main[:] = in_flash(image)
+    wire, cancel = Wire(board), threading.Event()
+
+    def ask_in_the_third_sector(_number: int, data: bytes) -> bytes:
+        if board.soc.flash.erase_count[2]:
+            cancel.set()
         return data
 
-    wire.before = flip_in_a_page
+    wire.before = ask_in_the_third_sector
+    probe = VirtualNucleoProbe(wire, "local")
+    with (
+        open_target_on(probe, PROFILE, swclk_hz=SWCLK_HZ, cancel=cancel) as target,
+        pytest.raises(FlashUncertain) as caught,
+    ):
+        target.program(firmware("1.1.0", "full"))
+    assert (caught.value.details["stage"], caught.value.details["cause"]) == ("erase", "PL-TGT-043")
+    board.run_ms(10_000)
+    assert sum(board.soc.flash.erase_count) < 5
+    assert board.soc.flash.programmed_bytes == 0
+
+
+def _mixed_image() -> Image:
+    """Pages enough to be on the wire while others are programmed, and words that two segments share."""
+    small = firmware().segments[0]
+    body = small.data + random.Random(1).randbytes(18_001 - len(small.data))
+    tail = random.Random(2).randbytes(7)
+    return Image(PROFILE.part, (Segment(small.start, body), Segment(small.start + len(body) + 1, tail)))
+
+
+MIXED = _mixed_image()
+WRITTEN = 0x2_6000
+
+
+def _old_board() -> Board:
+    board = fresh_board()
+    board.array.main[WRITTEN] = 0  # something to erase, too
+    return board
+
+
+@functools.cache
+def _requests_of_a_unit() -> int:
+    board = _old_board()
+    wire = Wire(board)
     with opened(board, wire) as target:
-        target.program(image)
-        assert flipped
-        (sentence,) = target.measure(image.ranges()).deviations(image.ranges())
-    assert sentence.startswith("range image-0")
+        target.identify()
+        target.program(MIXED)
+        assert target.measure(MIXED.ranges()).deviations(MIXED.ranges()) == ()
+    assert board.flash == in_flash(MIXED)
+    return wire.requests
 
 
 class Plan:
-    """One fault at one request: the probe pulled, the power cut, or one bit of a block write flipped from there on."""
+    """One fault from one request on: the probe pulled, the power cut then or a little later (in the middle of an erase,
+    a programmed word, a block write), or one bit of a block write flipped."""
 
     def __init__(self, board: Board, wire: Wire, seed: int) -> None:
         self._board = board
         self._wire = wire
         self._choice = random.Random(seed)
-        self._at = self._choice.randrange(1, 310)  # a small unit takes 307 requests from connect to measured
-        self._kind = self._choice.choice(["pull", "cut", "flip", "flip"])
+        self._at = self._choice.randrange(1, _requests_of_a_unit())
+        self._kind = self._choice.choice(["pull", "cut", "cut-later", "flip", "flip"])
         self.done = False
 
     def __call__(self, number: int, data: bytes) -> bytes:
@@ -211,8 +314,10 @@ class Plan:
         self.done = True
         if self._kind == "pull":
             self._wire.alive = False
-        else:
+        elif self._kind == "cut":
             self._board.power_off()
+        else:
+            self._board.power_off_after(int(10 ** self._choice.uniform(1, 6)))
         return data
 
     def _flipped(self, data: bytes) -> bytes:
@@ -224,25 +329,48 @@ class Plan:
         return data[:at] + bytes([data[at] ^ 1 << self._choice.randrange(8)]) + data[at + 1 :]
 
 
-@pytest.mark.parametrize("seed", range(100))
+@pytest.mark.parametrize("seed", range(1000 if os.environ.get("PROOFLINE_SOAK") == "1" else 100))
 def test_random_fault_ends_in_a_name_or_in_what_was_measured(seed: int) -> None:
-    board, image = fresh_board(), firmware()
-    board.array.main[0x6000] = 0  # something to erase, too
+    board = _old_board()
+    before = board.flash
     wire = Wire(board)
     wire.before = plan = Plan(board, wire, seed)
+    programmed, right, failure = False, False, None
     try:
         with opened(board, wire) as target:
             target.identify()
-            target.program(image)
-            right = target.measure(image.ranges()).deviations(image.ranges()) == ()
-    except TargetError:
-        assert plan.done
+            target.program(MIXED)
+            programmed = True
+            right = target.measure(MIXED.ranges()).deviations(MIXED.ranges()) == ()
+    except TargetError as error:
+        failure = error
+    if failure is None:
+        assert right == (board.flash == in_flash(MIXED))
         return
-    assert right == (board.flash == in_flash(image))
+    assert plan.done
+    if not isinstance(failure, FlashUncertain):
+        assert board.flash == (in_flash(MIXED) if programmed else before)
+        return
+    assert not programmed
+    assert 0 <= int(str(failure.details["done"])) <= MIXED.length
+    board.power_off()
+    board.power_on()
+    provision(board, MIXED, Erase.ALL)
 
 
 REGISTERS = (0x4002_3800, 0x4002_3804, 0x4002_3808, 0x4002_3840, 0x4000_7000, 0x4002_3C00)
 CORE = [*(f"r{n}" for n in range(13)), "sp", "lr", "pc", "xpsr", "primask"]
+FLASH_CR = 0x4002_3C10
+
+
+def test_programming_puts_clock_and_flash_interface_back() -> None:
+    board = _old_board()
+    with connect(VirtualNucleoProbe.on_board(board), PROFILE, swclk_hz=SWCLK_HZ, cancel=None) as link:
+        before = [link.read32(address) for address in (*REGISTERS, FLASH_CR)]
+        Target(link).program(MIXED)
+        assert [link.read32(address) for address in (*REGISTERS, FLASH_CR)] == before
+    assert before[-1] == 1 << 31  # locked
+    assert board.flash == in_flash(MIXED)
 
 
 def test_measuring_puts_clock_flash_interface_and_core_back() -> None:
