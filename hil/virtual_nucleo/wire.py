@@ -12,6 +12,7 @@ One use, in process::
 * Time: SWCLK cycles at the set frequency, and what :meth:`wait` adds. The core and the flash go on meanwhile. Nothing
   here reads the host's clock, so the same cycles take the same time in every run.
 * A fault plan (``wire_faults.py``) may be attached; transfers are numbered from then on.
+* One thread at a time: while a host is at work in another one, hands on the board are a fault plan's business.
 * Whoever looks at the board behind the wire's back calls :meth:`settle` first; eight idle clocks do the same.
 """
 

@@ -2,11 +2,12 @@
 
 The host of the second half is the station's SWD core under the plainest possible job: erase, program word by word,
 read back. Whatever happens on the way, it ends in the core's named errors or in flash that is what the job says, and
-that is looked up in the cells themselves.
+that is looked up in the cells themselves. ``PROOFLINE_FAULT_PLANS`` asks for more plans than a hundred.
 """
 
 from __future__ import annotations
 
+import os
 import random
 
 import pytest
@@ -256,6 +257,7 @@ def test_plans_survive_being_written_down(seed: int) -> None:
 WORDS = 96
 IMAGE = random.Random(2).randbytes(4 * WORDS)
 LENGTH = 0x4000
+PLANS = int(os.environ.get("PROOFLINE_FAULT_PLANS", "100"))
 
 
 class JobFailed(Exception):
@@ -335,14 +337,14 @@ def test_without_faults_the_job_is_done() -> None:
     assert holds_the_image(board)
 
 
-def test_a_hundred_random_plans_never_end_in_a_silently_wrong_image() -> None:
+def test_random_plans_never_end_in_a_silently_wrong_image() -> None:
     board, wire = fresh()
     wire.attach(FaultPlan(()))
     assert outcome(wire) == "done"
     transfers = wire.slave.transfers
     verdicts: dict[str, int] = {}
     happened = 0
-    for seed in range(100):
+    for seed in range(PLANS):
         board, wire = fresh()
         chosen = random_plan(seed, transfers=transfers, erases=1, words=WORDS)
         performance = wire.attach(chosen)
@@ -350,12 +352,12 @@ def test_a_hundred_random_plans_never_end_in_a_silently_wrong_image() -> None:
         happened += bool(performance.happened)
         assert verdict != "done" or holds_the_image(board), f"plan {seed}: {chosen}"
         verdicts[verdict] = verdicts.get(verdict, 0) + 1
-        # and the board is as good as ever, once nothing goes wrong any more
-        wire.attach(FaultPlan(()))
-        board.power_on()
-        wire.wait(300_000_000)  # an erase may still be going on
-        assert outcome(wire) == "done", f"after plan {seed}: {chosen}"
-        assert holds_the_image(board)
-    assert happened > 70
-    assert 10 < verdicts["done"] < 90, verdicts
+        if seed % 5 == 0:  # and the board is as good as ever, once nothing goes wrong any more
+            wire.attach(FaultPlan(()))
+            board.power_on()
+            wire.wait(300_000_000)  # an erase may still be going on
+            assert outcome(wire) == "done", f"after plan {seed}: {chosen}"
+            assert holds_the_image(board)
+    assert happened > 0.7 * PLANS
+    assert 0.1 < verdicts["done"] / PLANS < 0.9, verdicts
     assert len(verdicts) >= 5, verdicts
