@@ -1,10 +1,9 @@
 """SIGKILL around everything that is not a good unit, and a board whose supply goes while it is worked on.
 
-- A stopped line, its acknowledgement, and both records' way into the log: line, panel and signer before every effect;
-  the recorder before every second effect on its own log and journal.
 - A refusal without a signature and its way into the log: the panel's own (nobody is signed in), the panel before
   every effect; the line's (the signer is away), the line before every effect.
-- An import: intake before every fourth effect on its floor and on what is staged.
+- An import: intake before every third effect from the moment on at which the new generation has its name, and before
+  every twelfth of those that write it.
 - The board's supply: at nine moments from the first touch to the last look, and in the middle of programming.
 
 After each blow a good unit follows. With PROOFLINE_SOAK=1: every effect, before, after and half-way through writes.
@@ -19,7 +18,6 @@ import pytest
 
 from appliance.errors import ProoflineError
 from appliance.verify.site import Directory, SiteTrust
-from hil.local_station.office import LEAD_BADGE
 from tests.station.new_releases import new_releases
 from tests.station.peril import WIDER, Peril
 
@@ -30,30 +28,6 @@ WAYS = ("before", "half", "after") if WIDER else ("before",)
 def peril(folder: Path) -> Iterator[Peril]:
     with Peril(folder) as made:
         yield made
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("role", ["line", "panel", "signer", "recorder"])
-def test_killed_while_the_line_is_stopped_and_acknowledged(peril: Peril, role: str) -> None:
-    peril.ready()
-    peril.unit()
-    known = peril.uid
-
-    def stop_and_acknowledge() -> None:
-        peril.uid = known
-        peril.station.insert(known)
-        while not peril.station.look()["stopped"]:  # again where the press was lost with the panel
-            peril.ready()
-            peril.press()
-        while peril.station.look()["stopped"]:
-            peril.scan(LEAD_BADGE)
-        peril.rest()
-
-    if role == "recorder" and not WIDER:
-        blows = peril.blows(role, stop_and_acknowledge, WAYS, below="/state/recorder/")[::2]
-    else:
-        blows = peril.blows(role, stop_and_acknowledge, WAYS)
-    peril.survives(blows, stop_and_acknowledge)
 
 
 @pytest.mark.slow
@@ -109,7 +83,8 @@ def test_intake_killed_during_an_import(peril: Peril) -> None:
 
     carriers = iter(new_releases(folder / "office", peril.folder / "carriers", 0, 1))
     blows = peril.blows("intake", bring_in, WAYS)
-    blows = blows if WIDER else blows[::4]
+    named = next(at for at, blow in enumerate(blows) if blow.what.startswith("rename"))
+    blows = blows if WIDER else blows[:named:12] + blows[named::3]
     carriers = iter(new_releases(folder / "office", peril.folder / "carriers", 1, len(blows)))
     peril.survives(blows, bring_in)
 
