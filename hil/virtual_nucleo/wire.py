@@ -151,6 +151,8 @@ class Wire:
             port.time_passed()
 
     def _pass_cycles(self, cycles: int) -> None:
+        if not cycles:
+            return
         ps, self._owed = divmod(self._owed + cycles * PS_PER_S, self.swclk_hz)
         self._pass(ps)
         self.look_ahead()

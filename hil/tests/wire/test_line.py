@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -296,3 +299,17 @@ def test_noise_leaves_a_port_that_a_line_reset_finds(noise: list[tuple[int, int,
 def test_an_exchange_has_up_to_64_cycles(wire: Wire, count: int) -> None:
     with pytest.raises(ValueError, match="64"):
         wire.exchange(count, 0, True)
+
+
+def test_wires_that_nobody_uses_go_away() -> None:
+    board = Board(UID)
+    wire = Wire(board.soc)
+    gone = weakref.ref(wire)
+    capsule = wire.capsule()
+    wire.plug(None)
+    del wire
+    gc.collect()
+    assert gone() is not None, "a capsule keeps what it leads to"
+    del capsule
+    gc.collect()
+    assert gone() is None
