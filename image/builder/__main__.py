@@ -1,0 +1,161 @@
+"""`image/build VERB`: the image from a clean machine, in named steps that say what they do.
+
+  image   everything: tools tree, Debian's packages, root, slots, disk, SBOM, build record -> .build/image/scratch/out
+  lock    ask the mirrors what is newest, show what changes, write image/packages.lock and image/wheels.lock
+
+- A step whose inputs did not change is not done again; the steps that are fast are always done.
+- The checkout is only read, but for the locks.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from image.builder import archive, wheels
+from image.builder.archive import ArchiveError, Package
+from image.builder.tree import CHECKOUT, StepFailed, ToolsTree, emulate_arm64
+from image.builder.wheels import WheelError
+
+WORK = Path(os.environ.get("PROOFLINE_IMAGE_WORK", CHECKOUT / ".build" / "image"))
+"""Where everything is made: by default inside the checkout."""
+SOURCES = ("appliance", "pyproject.toml", "setup.py", "README.md", "LICENSE")
+_LOCK = CHECKOUT / "image" / "packages.lock"
+_WHEELS = CHECKOUT / "image" / "wheels.lock"
+_PIP = CHECKOUT / ".venv" / "bin" / "pip"
+_STARTED = time.monotonic()
+
+
+def say(text: str) -> None:
+    sys.stdout.write(f"image: {time.monotonic() - _STARTED:4.0f} s  {text}\n")
+    sys.stdout.flush()
+
+
+def lock() -> None:
+    """Write both locks anew and show what changed."""
+    say("asking this machine's mirrors what Debian 13 has today")
+    packages = archive.resolve(CHECKOUT / "image" / "packages", WORK / "resolve")
+    old = archive.read_lock(_LOCK) if _LOCK.exists() else ()
+    told = archive.differences(old, packages)
+    archive.write_lock(_LOCK, packages)
+    say("choosing the Python packages' files for the image's Python")
+    chosen = wheels.resolve(CHECKOUT / "requirements" / "station.txt", _PIP, WORK / "resolve-wheels")
+    told += wheels.differences(wheels.read_lock(_WHEELS) if _WHEELS.exists() else (), chosen)
+    wheels.write_lock(_WHEELS, chosen)
+    sys.stdout.write("".join(f"  {line}\n" for line in told) or "  nothing changed\n")
+
+
+def image() -> Path:
+    """Make the image; returns the folder with what is shipped."""
+    packages = archive.read_lock(_LOCK)
+    tools = ToolsTree(WORK / "tools", WORK / "scratch")
+    scratch = tools.scratch
+    archive.fetch(packages, WORK / "archive", say)
+    tools.make([one for one in packages if one.set == "tools"], WORK / "archive", say)
+    emulate_arm64(tools.tree / "usr/bin/qemu-aarch64", say)
+    wheels.fetch(wheels.read_lock(_WHEELS), _PIP, scratch / "wheels", say)
+    take_apart([one for one in packages if one.set == "loose"], scratch / "loose")
+    base(tools, [one for one in packages if one.set == "image"])
+    version, epoch = source(scratch)
+    say(f"making root, slots and disk of version {version}")
+    tools.run(
+        ["python3", "-m", "image.builder.inside", version, str(epoch)],
+        "inside.log",
+        env={"SOURCE_DATE_EPOCH": str(epoch)},
+    )
+    about = json.loads((scratch / "out" / "build.json").read_text("utf-8"))
+    for name, digest in about["artefacts"].items():
+        say(f"{digest[:16]}…  {about['sizes'].get(name, 0) / 2**20:7.1f} MiB  {name}")
+    say(f"made {os.path.relpath(scratch / 'out', CHECKOUT)}/disk.raw, root hash {about['verity']}")
+    return scratch / "out"
+
+
+def take_apart(packages: Sequence[Package], folder: Path) -> None:
+    """Unpack what is never installed."""
+    state = hashlib.sha256(repr(sorted(packages)).encode()).hexdigest()
+    mark = folder / "state"
+    if mark.exists() and mark.read_text("ascii") == state:
+        return
+    shutil.rmtree(folder, ignore_errors=True)
+    for one in packages:
+        name = "linux" if one.name.startswith("linux-image-") else one.name
+        (folder / name).mkdir(parents=True)
+        subprocess.run(["dpkg-deb", "--extract", WORK / "archive" / one.file, folder / name], check=True)
+    mark.write_text(state, "ascii")
+
+
+def base(tools: ToolsTree, packages: Sequence[Package]) -> None:
+    """Debian's packages of the image, installed by mkosi."""
+    recipe = (CHECKOUT / "image/mkosi/mkosi.conf").read_bytes()
+    names = archive.wanted(CHECKOUT / "image/packages/image.list")
+    state = hashlib.sha256(recipe + repr((names, sorted(packages))).encode()).hexdigest()
+    scratch = tools.scratch
+    mark = scratch / "base.state"
+    if mark.exists() and mark.read_text("ascii") == state:
+        return
+    say(f"installing {len(packages)} Debian packages for arm64 (mkosi; through the emulator, this takes minutes)")
+    mark.unlink(missing_ok=True)
+    for name in ("base", "mkosi", "sandbox", "recipe"):
+        shutil.rmtree(scratch / name, ignore_errors=True)
+    for name in ("mkosi/out", "mkosi/work", "mkosi/cache", "sandbox/etc/apt/sources.list.d", "recipe"):
+        (scratch / name).mkdir(parents=True)
+    archive.select(packages, WORK / "archive", scratch / "archive")
+    archive.index(scratch / "archive")
+    (scratch / "recipe/mkosi.conf").write_bytes(recipe)
+    (scratch / "sandbox/etc/apt/sources.list.d/mkosi.sources").write_text(
+        "Types: deb\nURIs: file:///scratch/archive\nSuites: ./\nTrusted: yes\n", "ascii"
+    )
+    wanted = ["--package=" + ",".join(names), "--source-date-epoch=0"]
+    tools.run(["sh", "-c", 'cd recipe && exec mkosi "$@" build', "mkosi", *wanted], "mkosi.log")
+    installed = {
+        (one["name"], one["version"])
+        for one in json.loads((scratch / "mkosi/out/root.manifest").read_text("utf-8"))["packages"]
+    }
+    locked = {(one.name, one.version) for one in packages}
+    if installed != locked:
+        raise ArchiveError(f"installed and locked differ: {sorted(installed ^ locked)}")
+    (scratch / "mkosi/out/root").rename(scratch / "base")
+    shutil.rmtree(scratch / "archive")
+    mark.write_text(state, "ascii")
+
+
+def source(scratch: Path) -> tuple[str, int]:
+    """Version and time of what is built, and the list of the package's own files for the steps inside."""
+    git: list[str] = ["git", "-C", str(CHECKOUT), "-c", f"safe.directory={CHECKOUT}"]
+    listed = subprocess.run(
+        [*git, "ls-files", "--", *SOURCES], check=True, capture_output=True, text=True
+    ).stdout.splitlines()
+    present = [name for name in listed if (CHECKOUT / name).is_file()]
+    (scratch / "sources.txt").write_text("".join(f"{name}\n" for name in present), "utf-8")
+    told = subprocess.run(
+        [*git, "log", "-1", "--format=%H %ct"], check=True, capture_output=True, text=True
+    ).stdout.split()
+    changed = subprocess.run([*git, "status", "--porcelain"], check=True, capture_output=True, text=True).stdout
+    (scratch / "sources.json").write_text(json.dumps({"commit": told[0], "changed": bool(changed)}), "utf-8")
+    line = (CHECKOUT / "appliance/__init__.py").read_text("utf-8").split('__version__ = "')[1]
+    return line.split('"')[0], int(told[1])
+
+
+def main() -> int:
+    verbs = {"image": image, "lock": lock}
+    if len(sys.argv) != 2 or sys.argv[1] not in verbs:
+        sys.stderr.write(__doc__ or "")
+        return 2
+    WORK.mkdir(parents=True, exist_ok=True)
+    try:
+        verbs[sys.argv[1]]()
+    except (ArchiveError, StepFailed, WheelError) as error:
+        sys.stderr.write(f"image: {error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

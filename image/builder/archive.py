@@ -1,0 +1,239 @@
+"""The package lock, and the local archive that holds exactly what the lock names.
+
+- The lock says which Debian packages this image is made of: set, name, version, architecture, SHA-256, size, pool path.
+- Resolving asks the mirrors that this machine's apt is configured for; building asks nobody what is newest.
+- A file of the archive is used only when its SHA-256 is the lock's. Where it came from does not matter: an archive
+  that was kept, a mirror, a snapshot service. So an old lock is buildable for as long as somebody has the files.
+- No host name is written: pool paths are relative, and the mirrors are read from apt each time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import astuple, dataclass
+from pathlib import Path
+
+SUITE = "trixie"
+SETS = {"tools": None, "image": "arm64", "loose": "arm64"}
+"""What is resolved, and for which architecture (None: the building machine's)."""
+_COMPONENTS = ("main", "non-free-firmware")
+_HEADER = """\
+# Debian 13 packages of the tools tree, of the image and of what is taken apart for it. Written by `make image-lock`.
+# set name version architecture sha256 size pool-path
+"""
+
+
+class ArchiveError(Exception):
+    """The archive cannot be what the lock says; the text says what a person can do."""
+
+
+@dataclass(frozen=True, order=True)
+class Package:
+    """One line of the lock."""
+
+    set: str
+    name: str
+    version: str
+    architecture: str
+    sha256: str
+    size: int
+    pool: str
+
+    @property
+    def file(self) -> str:
+        return self.pool.rsplit("/", 1)[1]
+
+
+def read_lock(path: Path) -> tuple[Package, ...]:
+    """The lock's packages in the order of the file."""
+    rows = [line.split() for line in path.read_text("ascii").splitlines() if line and not line.startswith("#")]
+    return tuple(
+        Package(one, name, version, arch, sha, int(size), pool) for one, name, version, arch, sha, size, pool in rows
+    )
+
+
+def write_lock(path: Path, packages: Iterable[Package]) -> None:
+    lines = [" ".join(str(value) for value in astuple(package)) + "\n" for package in sorted(packages)]
+    path.write_text(_HEADER + "".join(lines), "ascii")
+
+
+def differences(old: Iterable[Package], new: Iterable[Package]) -> list[str]:
+    """What a person wants to read before they commit a new lock: one line a package that came, went or moved."""
+    before = {(one.set, one.name, one.architecture): one for one in old}
+    after = {(one.set, one.name, one.architecture): one for one in new}
+    told = []
+    for key in sorted(before.keys() | after.keys()):
+        was, now = before.get(key), after.get(key)
+        label = f"{key[0]:6} {key[1]}:{key[2]}"
+        if was is None and now is not None:
+            told.append(f"+ {label} {now.version}")
+        elif now is None and was is not None:
+            told.append(f"- {label} {was.version}")
+        elif was is not None and now is not None and was.version != now.version:
+            told.append(f"~ {label} {was.version} -> {now.version}")
+        elif was is not None and now is not None and was.sha256 != now.sha256:
+            told.append(f"! {label} {now.version}: same version, other bytes")
+    return told
+
+
+def wanted(listing: Path) -> list[str]:
+    """The names in a list of packages."""
+    return [line for line in listing.read_text("utf-8").split("\n") if line and not line.startswith("#")]
+
+
+def mirrors() -> list[str]:
+    """Base addresses of the Debian archives that this machine's apt uses; the main archive first."""
+    output = _run("apt-get", "indextargets", "--format", "$(REPO_URI) $(CODENAME) $(ORIGIN) $(COMPONENT)")
+    found = [fields for fields in map(str.split, output.splitlines()) if fields[2:] == ["Debian", "main"]]
+    bases = sorted(found, key=lambda fields: fields[1].endswith("-security"))
+    if not bases:
+        raise ArchiveError("this machine's apt knows no Debian archive (run apt-get update?)")
+    return list(dict.fromkeys(fields[0].rstrip("/") + "/" for fields in bases))
+
+
+def sources() -> str:
+    """apt's own words for Debian 13 from this machine's mirrors."""
+    bases = mirrors()
+    suites = {base: (f"{SUITE}-security",) if "security" in base else (SUITE, f"{SUITE}-updates") for base in bases}
+    keyring = "/usr/share/keyrings/debian-archive-keyring.gpg"
+    return "".join(
+        f"deb [signed-by={keyring}] {base} {suite} {' '.join(_COMPONENTS)}\n"
+        for base, names in suites.items()
+        for suite in names
+    )
+
+
+def resolve(lists: Path, scratch: Path) -> list[Package]:
+    """Ask the mirrors what Debian 13 has today, and choose for each set what apt would install on an empty system."""
+    native = _run("dpkg", "--print-architecture").strip()
+    chosen: list[Package] = []
+    for name, architecture in SETS.items():
+        home = scratch / f"apt-{name}"
+        apt = _apt(home, architecture or native)
+        _run(*apt("apt-get"), "update")
+        names = wanted(lists / f"{name}.list")
+        if name == "loose":
+            chosen += _show(apt, name, _without_depending(apt, names))
+            continue
+        plan = _run(*apt("apt-get"), "install", "--simulate", "--no-install-recommends", "?essential", *names)
+        exact = re.findall(r"^Inst (\S+) \((\S+) .*\[(\S+)\]\)", plan, re.MULTILINE)
+        chosen += _show(apt, name, [f"{item.split(':')[0]}:{arch}={version}" for item, version, arch in exact])
+    return chosen
+
+
+def fetch(packages: Sequence[Package], archive: Path, say: Callable[[str], None] = print) -> None:
+    """Bring every file of the lock into the archive. Raises ArchiveError for the first that nobody has."""
+    archive.mkdir(parents=True, exist_ok=True)
+    missing = {one.file: one for one in packages if not (archive / one.file).exists()}
+    if missing:
+        say(f"fetching {len(missing)} Debian packages, {sum(one.size for one in missing.values()) >> 20} MiB")
+    for base in mirrors() if missing else ():
+        left = [one for one in missing.values() if not (archive / one.file).exists()]
+        for start in range(0, len(left), 100):
+            _download(base, left[start : start + 100], archive)
+    for one in packages:
+        file = archive / one.file
+        if not file.exists():
+            raise ArchiveError(
+                f"{one.file} is neither in {archive.name}/ nor on this machine's mirrors any more. Put the file there "
+                f"(SHA-256 {one.sha256}), point apt at a snapshot of that day, or run make image-lock."
+            )
+        if one.file in missing and _sha256(file) != one.sha256:
+            file.unlink()
+            raise ArchiveError(f"{one.file} does not have the SHA-256 of the lock; it was removed from the archive")
+
+
+def select(packages: Iterable[Package], archive: Path, folder: Path) -> None:
+    """A folder with just these packages of the archive, as hard links: what a build may see."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for one in packages:
+        if _sha256(archive / one.file) != one.sha256:
+            raise ArchiveError(f"{one.file} in {archive.name}/ is not the file of the lock")
+        os.link(archive / one.file, folder / one.file)
+
+
+def index(folder: Path) -> None:
+    """Make a folder of packages one that apt can read."""
+    text = _run("dpkg-scanpackages", "--multiversion", os.fspath(folder)).replace(
+        f"Filename: {folder}/", "Filename: ./"
+    )
+    (folder / "Packages").write_text(text, "utf-8")
+
+
+def _apt(home: Path, architecture: str) -> Callable[[str], list[str]]:
+    for folder in ("lists/partial", "cache/archives/partial", "etc"):
+        (home / folder).mkdir(parents=True, exist_ok=True)
+    (home / "status").touch()
+    (home / "etc" / "sources.list").write_text(sources(), "ascii")
+    options = [
+        f"Dir::State={home}",
+        f"Dir::State::Lists={home}/lists",
+        f"Dir::State::status={home}/status",
+        f"Dir::Cache={home}/cache",
+        f"Dir::Etc::sourcelist={home}/etc/sources.list",
+        "Dir::Etc::sourceparts=/dev/null",
+        "Dir::Etc::preferencesparts=/dev/null",
+        f"APT::Architecture={architecture}",
+        f"APT::Architectures={architecture}",
+        "APT::Sandbox::User=root",
+    ]
+    flags = [flag for option in options for flag in ("-o", option)]
+    return lambda program: [program, "-q", *flags] if program == "apt-get" else [program, *flags]
+
+
+def _without_depending(apt: Callable[[str], list[str]], names: Sequence[str]) -> list[str]:
+    """Newest version of each name; a package that only depends on the real one (linux-image-arm64) stands for that."""
+    found = []
+    for name in names:
+        text = _run(*apt("apt-cache"), "show", "--no-all-versions", name)
+        if name == "linux-image-arm64":
+            name = re.findall(r"^Depends: (\S+)", text, re.MULTILINE)[0]
+        found.append(name)
+    return found
+
+
+def _show(apt: Callable[[str], list[str]], which: str, exact: Sequence[str]) -> list[Package]:
+    text = _run(*apt("apt-cache"), "show", "--no-all-versions", *exact)
+    packages = []
+    for stanza in text.strip().split("\n\n"):
+        fields = dict(re.findall(r"^(Package|Version|Architecture|SHA256|Size|Filename): (.*)$", stanza, re.MULTILINE))
+        packages.append(
+            Package(
+                which,
+                fields["Package"],
+                fields["Version"],
+                fields["Architecture"],
+                fields["SHA256"],
+                int(fields["Size"]),
+                fields["Filename"],
+            )
+        )
+    if len(set(packages)) != len(exact):
+        raise ArchiveError(f"apt knows {len(set(packages))} of the {len(exact)} packages it wanted to install")
+    return packages
+
+
+def _download(base: str, packages: Sequence[Package], archive: Path) -> None:
+    """Through apt's own downloader: it knows this machine's proxies and certificates. What is missing stays missing."""
+    triples = [text for one in packages for text in (base + one.pool, f"{archive}/{one.file}", f"SHA256:{one.sha256}")]
+    subprocess.run(["/usr/lib/apt/apt-helper", "-q", "download-file", *triples], capture_output=True, check=False)
+    for one in packages:
+        (archive / f"{one.file}.FAILED").unlink(missing_ok=True)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _run(*command: str) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "LC_ALL": "C"})
+    if done.returncode:
+        raise ArchiveError(f"{command[0]} said: {done.stderr.strip() or done.stdout.strip()}")
+    return done.stdout
