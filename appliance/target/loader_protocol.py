@@ -17,7 +17,7 @@ REQUEST_MAGIC = 0x504C4C51
 REPORT_MAGIC = 0x504C4C53
 MAX_SECTORS = 32
 
-_REQUEST = struct.Struct(f"<{10 + MAX_SECTORS}I")
+_REQUEST = struct.Struct(f"<{11 + MAX_SECTORS}I")
 _REPORT = struct.Struct("<10I")
 _WORD = struct.Struct("<I")
 _FOOTER = struct.Struct("<III")
@@ -66,7 +66,10 @@ class Page:
 
 @dataclass(frozen=True)
 class Job:
-    """What the loader is to do: erase the sectors by number, then program `pages` pages inside [low, high)."""
+    """What the loader is to do: erase the sectors by number, then program `pages` pages inside [low, high).
+
+    It waits `patience` rounds for a page, each some 22 ms at its working speed, before it gives up.
+    """
 
     nonce: int
     bits: int
@@ -74,6 +77,7 @@ class Job:
     high: int
     ring: Ring
     pages: int
+    patience: int
     sectors: tuple[int, ...]
 
 
@@ -104,6 +108,7 @@ def request(job: Job) -> bytes:
         job.ring.slots,
         job.ring.slot_length,
         job.pages,
+        job.patience,
         len(job.sectors),
         *job.sectors,
         *(0 for _ in range(MAX_SECTORS - len(job.sectors))),

@@ -34,6 +34,8 @@ from appliance.target.stub_blob import place
 _ERASE_TIMEOUT_S = 128.0
 _PROGRAM_TIMEOUT_S = 52.0
 _BREAKPOINT_LENGTH = 2
+PATIENCE = 450
+"""Rounds (`Job.patience`): some 10 s, longer than any hiccup of a station that will still bring its page."""
 
 
 class LoaderStopped(Exception):
@@ -47,7 +49,9 @@ class LoaderStopped(Exception):
 class Loader:
     """One run on one device. `programmed` counts the pages that the flash is known to hold."""
 
-    def __init__(self, link: Link, sectors: Sequence[Sector], pages: Sequence[Page], bits: int) -> None:
+    def __init__(
+        self, link: Link, sectors: Sequence[Sector], pages: Sequence[Page], bits: int, patience: int = PATIENCE
+    ) -> None:
         profile = link.profile
         self._link = link
         self._stub = profile.loader.stub
@@ -59,6 +63,7 @@ class Loader:
             high=profile.flash_end,
             ring=Ring(profile.loader.ring, profile.loader.slots, profile.loader.slot_length),
             pages=len(pages),
+            patience=patience,
             sectors=tuple(profile.sectors.index(sector) for sector in sectors),
         )
         self._code = range(0)

@@ -13,9 +13,6 @@
 
 extern struct loader_mailbox mailbox;
 
-#define SPINS_A_FEED 0x10000u /* some 10 ms, 60 ms at 16 MHz */
-#define FEEDS_A_LIFE 1000u    /* a station that is silent for that long is gone */
-
 static int request_is_sound(const struct crc32 *crc, const struct loader_request *request)
 {
     const uint32_t *words = (const uint32_t *)request;
@@ -54,8 +51,8 @@ static const struct footer *next_page(const struct crc32 *crc, uint32_t sequence
     uint32_t slot_end = request->ring + (sequence % request->slots + 1u) * request->slot_bytes;
     const struct footer *footer = (const struct footer *)(slot_end - sizeof *footer);
 
-    for (uint32_t feeds = 0; feeds < FEEDS_A_LIFE; feeds++) {
-        for (uint32_t spins = 0; spins < SPINS_A_FEED; spins++) {
+    for (uint32_t rounds = 0; rounds < request->patience; rounds++) {
+        for (uint32_t spins = 0; spins < SPINS_A_ROUND; spins++) {
             if (footer->bell == (request->nonce ^ sequence)) {
                 __asm__ volatile("dmb" ::: "memory");
                 return footer;

@@ -7,6 +7,7 @@
 #define LOADER_REQUEST_MAGIC 0x504C4C51u /* "PLLQ" */
 #define LOADER_REPORT_MAGIC 0x504C4C53u  /* "PLLS" */
 #define MAX_SECTORS 32u
+#define SPINS_A_ROUND 0x10000u
 
 enum loader_status {
     LOADER_PAUSED = 1, /* halted between two pages or after the last erase; goes on behind its breakpoint */
@@ -20,9 +21,9 @@ enum loader_status {
 };
 
 /* What is to be done, sealed by the CRC of everything before it. `low` to `high` is where pages may lie; the ring is
- * `slots` slots of `slot_bytes`. */
+ * `slots` slots of `slot_bytes`; `patience` is how many rounds of SPINS_A_ROUND it waits for a page. */
 struct loader_request {
-    uint32_t magic, nonce, parallelism, low, high, ring, slots, slot_bytes, pages, sectors;
+    uint32_t magic, nonce, parallelism, low, high, ring, slots, slot_bytes, pages, patience, sectors;
     uint32_t sector[MAX_SECTORS];
     uint32_t crc;
 };
