@@ -78,21 +78,30 @@ class WireBench:
         return command
 
     def pyocd(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """A fresh pyOCD process that knows this bench as the pin set ``bench``."""
+        """A fresh pyOCD process that knows this bench as the pin set ``bench``, until it ends."""
+        with self.start_pyocd(*arguments) as process:
+            try:
+                out, err = process.communicate(timeout=120)
+            except BaseException:
+                process.kill()
+                raise
+        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+    def start_pyocd(self, *arguments: str) -> subprocess.Popen[str]:
+        """The same, still running. ``list`` takes no options of a connection."""
         settings = self.folder / "gpioswd.json"
         pin_set = {"name": "bench", "backend": {"kind": "socket", "path": self.wire_door}}
         settings.write_text(json.dumps({"schema": 1, "pin_sets": [pin_set]}))
         environment = {**os.environ, "PROOFLINE_GPIOSWD": os.fspath(settings)}
         common = ["-t", "stm32f412xg", "-u", "gpioswd:bench", "-f", "4m", "-O", "auto_unlock=false"]
         verb, *rest = arguments
-        return subprocess.run(
-            [PYOCD, verb, *common, *rest],
+        return subprocess.Popen(
+            [PYOCD, verb, *(common if verb != "list" else ()), *rest],
             env=environment,
             cwd=self.folder,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            check=False,
-            timeout=120,
         )
 
 
