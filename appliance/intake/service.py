@@ -30,6 +30,7 @@ from appliance.intake import tuf_client
 from appliance.intake.errors import CarrierExpired, CarrierExpiryUnsure, CarrierForked
 from appliance.intake.firmware import check_firmware
 from appliance.intake.floor import FloorStore
+from appliance.intake.pins import check_pins
 from appliance.ipc import Caller, Client, serve
 from appliance.station import StationError, Surroundings, find_site
 from appliance.verify.site import Directory, SiteTrust
@@ -114,6 +115,7 @@ class Intake:
         trust = SiteTrust.verify(Directory(copy), self._pinned_root)
         check_references(trust)
         check_firmware(trust)
+        check_pins(trust)
         floor = self._floor.load()
         if floor is not None:
             floor.check(trust)

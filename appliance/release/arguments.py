@@ -89,6 +89,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     command.add_argument("--session-s", type=int, required=True)
     command.add_argument("--probe", required=True)
 
+    command = verb("pins", "set the pins that a station's own GPIO probes hang on")
+    command.add_argument("station")
+    command.add_argument("file", type=Path, metavar="FILE", help='{"schema":1,"pin_sets":[...]}')
+
     command = verb("revoke", "take a release, an order or a station's keys away")
     command.add_argument("kind", choices=("release", "order", "station"))
     command.add_argument("name", help="SKU/VERSION, an order, or a station")

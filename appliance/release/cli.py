@@ -166,6 +166,12 @@ def _settings(arguments: argparse.Namespace) -> None:
     _say(desk)
 
 
+def _pins(arguments: argparse.Namespace) -> None:
+    with (desk := Desk(arguments.desk)).edit(_now()) as draft:
+        draft.set_pins(arguments.station, _read(arguments.file))
+    _say(desk)
+
+
 def _revoke(arguments: argparse.Namespace) -> None:
     with (desk := Desk(arguments.desk)).edit(_now()) as draft:
         if arguments.kind == "release":
@@ -301,7 +307,7 @@ def _in_force(site: SiteTrust) -> None:
     print(f"anchor {site.anchor}\nversions: {versions}\n{expiry.status} until {expiry.until.isoformat()}")
     for one in site.approvals:
         print(f"approved by {one.person} under {one.ticket} at {one.at}")
-    for folder in ("releases", "orders", "products", "settings"):
+    for folder in ("releases", "orders", "products", "settings", "pins"):
         for name in site.names(folder):
             print(f"  {folder}/{name}")
 
@@ -376,6 +382,7 @@ _VERBS: dict[str, Callable[[argparse.Namespace], None]] = {
     "operator": _operator,
     "station": _station,
     "settings": _settings,
+    "pins": _pins,
     "revoke": _revoke,
     "expire": _expire,
     "root": _root,

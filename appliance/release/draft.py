@@ -20,6 +20,7 @@ from typing import Any
 from appliance.errors import ProoflineError
 from appliance.evidence import base64_strict, strict_json
 from appliance.intake.firmware import check_firmware
+from appliance.intake.pins import check_pins, pin_sets
 from appliance.release.errors import AlreadyThere, InputMalformed, NotThere, StillNeeded
 from appliance.target.boards import profile_for
 from appliance.target.image import parse_image
@@ -72,6 +73,7 @@ class Draft(Catalogue):
         """Refuse what does not fit together, or a release that does not fit its file."""
         check_references(self)
         check_firmware(self)
+        check_pins(self)
 
     def put(self, path: str, content: bytes) -> None:
         """Give a target new content. Prefer the verbs below."""
@@ -288,6 +290,11 @@ class Draft(Catalogue):
         }
         self._put_json(f"settings/{station}.json", document)
         self.settings(station)
+
+    def set_pins(self, station: str, document: bytes) -> None:
+        """A station's pin sets, new or changed: the document that `appliance.swd.settings` reads."""
+        self.put(f"pins/{station}.json", document)
+        pin_sets(self, station)
 
     def _orders_for(self, sku: str, version: str) -> list[str]:
         return [

@@ -16,6 +16,7 @@ from securesystemslib.signer import Signature, SSlibKey
 from tuf.api.metadata import Metadata, MetaFile, Snapshot, T, Timestamp
 
 from appliance.intake.firmware import check_firmware
+from appliance.intake.pins import check_pins
 from appliance.release.contribution import Contribution, Key, digest_of
 from appliance.release.draft import Draft
 from appliance.release.errors import OnlineKeyWrong
@@ -87,6 +88,7 @@ def fully_verified(folder: Path, pinned_root: bytes) -> SiteTrust:
     site = SiteTrust.verify(Directory(folder), pinned_root)
     check_references(site)
     check_firmware(site)
+    check_pins(site)
     return site
 
 

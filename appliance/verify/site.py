@@ -49,7 +49,8 @@ MAX_FIRMWARE: Final = 1 << 26
 _NAME: Final = SKU.pattern
 _KINDS: Final = (
     (re.compile(rf"products/{_NAME}\.json|orders/{_NAME}\.json|settings/{_NAME}\.json", re.ASCII), MAX_DOCUMENT),
-    (re.compile(rf"releases/{_NAME}/{_NAME}\.json|roster\.json|stations\.json", re.ASCII), MAX_DOCUMENT),
+    (re.compile(rf"releases/{_NAME}/{_NAME}\.json|pins/{_NAME}\.json", re.ASCII), MAX_DOCUMENT),
+    (re.compile(r"roster\.json|stations\.json", re.ASCII), MAX_DOCUMENT),
     (re.compile(rf"firmware/{_NAME}/{_NAME}/{_NAME}", re.ASCII), MAX_FIRMWARE),
 )
 _HEX = re.compile(r"[0-9a-f]{64}", re.ASCII)

@@ -75,7 +75,7 @@ class Catalogue(ABC):
         return self._document(f"settings/{station}.json", parse_settings)
 
     def names(self, folder: str) -> tuple[str, ...]:
-        """Ids in `products`, `orders` or `settings` (`<sku>/<version>` in `releases`), sorted."""
+        """Ids in `products`, `orders`, `settings` or `pins` (`<sku>/<version>` in `releases`), sorted."""
         prefix = folder + "/"
         return tuple(sorted(path[len(prefix) : -5] for path in self.targets if path.startswith(prefix)))
 
@@ -101,8 +101,10 @@ def check_references(site: Catalogue) -> None:
         _check_order(site, name, stations)
     for station in site.names("settings"):
         site.settings(station)
-        if stations.station(station) is None:
-            raise ReferenceBroken(path=f"settings/{station}.json", field="station", found=station)
+    for folder in ("settings", "pins"):
+        for station in site.names(folder):
+            if stations.station(station) is None:
+                raise ReferenceBroken(path=f"{folder}/{station}.json", field="station", found=station)
 
 
 def _check_release(site: Catalogue, sku: str, version: str) -> str:
