@@ -63,8 +63,10 @@ class Hands:
 class Scene:
     """A station with stand-ins, the real panel, and hands."""
 
-    def __init__(self, folder: Path) -> None:
-        self.station = Station(folder)
+    def __init__(self, folder: Path, documents: dict[str, Any] | None = None, **config: Any) -> None:
+        """`documents`: the site's, where not the usual ones; `config`: more of the panel's configuration."""
+        self.station = Station(folder, documents)
+        self._more = config
         world: Any = Calm()
         self.recorder = RecorderStandIn(world)
         self.station.serve("recorder", self.recorder)
@@ -77,7 +79,7 @@ class Scene:
 
     def start(self, heartbeat_ms: int = 60_000) -> None:
         scanner = str(self.station.folder / "scanner")
-        config = {"schema": 1, "pins": PINS, "scanner": scanner, "heartbeat_ms": heartbeat_ms}
+        config = {"schema": 1, "pins": PINS, "scanner": scanner, "heartbeat_ms": heartbeat_ms, **self._more}
         self._config.write_text(json.dumps(config))
         hands = self.station.folder / "hands.sock"
         hands.unlink(missing_ok=True)
