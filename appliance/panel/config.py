@@ -6,9 +6,9 @@
 or numbers, all different. An image that runs on several boards has `boards` in place of `pins`:
 `{"brcm,bcm2711":{"chip":"pinctrl-bcm2711","pressed":"low","pins":{...}}}`: the first entry of the machine's device tree
 `compatible` that is listed counts; `chip` is the GPIO chip's label, pins are its line numbers, `pressed` the button's
-level while it is pressed. Beside the five, `pins` may have `"positions":[{"red":20,"green":21},...]`: the lamps of a gang
-fixture's positions, in their order. `heartbeat_ms`: silence of the line after which the panel shows a fault by itself;
-`pass_ms`: how long a pass is shown.
+level while it is pressed. Beside the five, `pins` may have `"positions":[{"red":20,"green":21},...]`: the lamps of a
+gang fixture's positions, in their order. `heartbeat_ms`: silence of the line after which the panel shows a fault by
+itself; `pass_ms`: how long a pass is shown.
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ class Pins:
             self._chirp_ms = monotonic_ms()
             self._changed.notify()
 
-    def show(self, pattern: Pattern, positions: Sequence[Pattern]) -> None:
+    def show(self, pattern: Pattern, positions: Sequence[Pattern] = ()) -> None:
         """Show a pattern from its beginning, unless it is shown already; likewise those of the positions. Positions
         without a pattern are dark, patterns without lamps are not shown."""
         here = (*positions, *[POSITION_PATTERNS["dark"]] * self._places)[: self._places]

@@ -91,7 +91,7 @@ class LocalStation:
         places = [folder / ("bench" if number == 1 else f"bench-{number}") for number in range(1, self._count + 1)]
         self.fixtures = [Lines(place / "control.sock") for place in places]
         self.fixture = self.fixtures[0]
-        self._doors = [place / "probe.sock" for place in places]
+        self._places = places
         self._open.callback(self._close_benches)
         for number, place in enumerate(places, 1):
             self._benches.append(start_bench(place, f"fixture-{number}"))
@@ -143,7 +143,7 @@ class LocalStation:
                 "PROOFLINE_PANEL_CONFIG": os.fspath(self.folder / "hands" / "panel.json"),
                 "PROOFLINE_PANEL_HANDS": os.fspath(self.folder / "hands" / "panel.sock"),
             },
-            "line": {"PROOFLINE_BENCH": ":".join(os.fspath(door) for door in self._doors)},
+            "line": {"PROOFLINE_BENCH": ":".join(os.fspath(place / "probe.sock") for place in self._places)},
         }.get(role, {})
         command = self._wrap.get(role, [sys.executable, "-m", SERVICES[role]])
         self.supervisor.start(Unit(role, command, environment))
@@ -209,6 +209,11 @@ class LocalStation:
         """Put a board on the fixture; whatever lay there is taken off."""
         self.remove(position)
         self.fixtures[position].ask(do="insert", uid=uid)
+
+    def swap_bench(self, position: int, module: str, *words: str) -> None:
+        """Put another virtual bench, started as this module, in a position's place."""
+        self._benches[position].close()
+        self._benches[position] = start_bench(self._places[position], f"fixture-{position + 1}", module, *words)
 
     def remove(self, position: int = 0) -> None:
         """Take off whatever lies on the fixture."""
@@ -297,13 +302,13 @@ class LocalStation:
         self.close()
 
 
-def start_bench(place: Path, name: str) -> Daemon:
+def start_bench(place: Path, name: str, module: str = "hil.virtual_nucleo.server", *words: str) -> Daemon:
     """A virtual bench of this name, with its doors and its drawer in a directory of its own."""
     place.mkdir(exist_ok=True)
     group = ["--gid", str(uid_of("line"))] if separate_users() else []
     doors = ["--socket", os.fspath(place / "probe.sock"), "--control", os.fspath(place / "control.sock")]
     boards = ["--drawer", os.fspath(place / "drawer"), "--name", name, "--mode", "0660", *group]
-    bench = Daemon(place, "bench", [sys.executable, "-m", "hil.virtual_nucleo.server", *doors, *boards])
+    bench = Daemon(place, "bench", [sys.executable, "-m", module, *words, *doors, *boards])
     bench.wait_for(lambda: listens(place / "control.sock"))
     return bench
 
@@ -355,7 +360,7 @@ def prepare(
     (place / "station.json").write_text(json.dumps({"schema": 1, "station": STATION, "site": SITE}))
     panel: dict[str, Any] = {"schema": 1, "pins": PINS, "scanner": os.fspath(folder / "hands" / "scanner")}
     if benches > 1:
-        panel["positions"] = POSITION_PINS[:benches]
+        panel["pins"] = {**PINS, "positions": POSITION_PINS[:benches]}
     (folder / "hands" / "panel.json").write_text(json.dumps(panel))
 
 

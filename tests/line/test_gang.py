@@ -6,14 +6,14 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.errors import ProoflineError
-from appliance.ipc import Caller
+from appliance.ipc import Caller, Client
 from appliance.line import peers, pulse, service
 from appliance.line.crew import Once, together
 from appliance.line.errors import PositionUnknown
@@ -372,7 +372,7 @@ def test_what_is_the_same_for_all_is_asked_once_refusals_too(tmp_path: Path) -> 
 def test_one_silent_worker_stops_the_heartbeat_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0]
     monkeypatch.setattr(pulse, "monotonic_ms", lambda: now[0])
-    beats = pulse.Pulse(Any)
+    beats = pulse.Pulse(cast("Client", None))
     beats.at("a", "program")
     beats.at("b", "program")
     now[0] = pulse.HUNG_MS - 1

@@ -31,7 +31,7 @@ from tests.panel.test_lights import LEAST_MS, difference_ms
 from tests.panel.test_press import DRAFT, opened
 from tests.panel.test_process import Scene
 from tests.panel.test_session import NOW, SITE
-from tests.panel.test_surroundings import GOOD
+from tests.panel.test_surroundings import GOOD, PINS
 from tests.release.forge import good_documents
 
 LABELS = ("FW-1", None, "FW-3")
@@ -286,10 +286,16 @@ POSITIONS = [{"red": 20, "green": 21}, {"red": 22, "green": 23}]
 
 
 def test_lamps_of_positions_are_configured_in_their_order() -> None:
-    assert config.parse(json.dumps({**GOOD, "positions": POSITIONS}).encode(), "panel.json").positions == tuple(
-        POSITIONS
-    )
+    found = config.parse(json.dumps({**GOOD, "pins": {**PINS, "positions": POSITIONS}}).encode(), "panel.json")
+    assert (found.pins, found.positions) == (PINS, tuple(POSITIONS))
     assert config.parse(json.dumps(GOOD).encode(), "panel.json").positions == ()
+
+
+def test_each_board_has_its_own_lamps() -> None:
+    entry = {"chip": "c", "pressed": "low", "pins": {**PINS, "positions": POSITIONS}}
+    document = {"schema": 1, "scanner": "/dev/scanner", "boards": {"some,board": entry}}
+    found = config.parse(json.dumps(document).encode(), "panel.json", ("some,board",))
+    assert (found.chip, found.pins, found.positions) == ("c", PINS, tuple(POSITIONS))
 
 
 @pytest.mark.parametrize(
@@ -308,7 +314,7 @@ def test_lamps_of_positions_are_configured_in_their_order() -> None:
 )
 def test_lamps_that_cannot_be_are_refused_by_name(positions: object) -> None:
     with pytest.raises(ConfigWrong):
-        config.parse(json.dumps({**GOOD, "positions": positions}).encode(), "panel.json")
+        config.parse(json.dumps({**GOOD, "pins": {**PINS, "positions": positions}}).encode(), "panel.json")
 
 
 # The real process, on mock pins.
@@ -319,7 +325,7 @@ def test_a_gang_by_hand(tmp_path: Path) -> None:
     settings_document = documents["settings/bench-01.json"]
     del settings_document["probe"]
     settings_document["gang"] = ["vnucleo:1", "vnucleo:2"]
-    found = Scene(tmp_path, documents, positions=POSITIONS)
+    found = Scene(tmp_path, documents, POSITIONS)
     try:
         found.start()
         found.sign_in()
