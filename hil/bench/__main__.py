@@ -1,4 +1,4 @@
-"""Run the figures named, or all: python -m hil.bench [units small log verify sign wire]."""
+"""Run the figures named, or all: python -m hil.bench [units small log sign verify wire gang]."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from hil.bench import appends, signing, units, verifying, wire
+from hil.bench import appends, gang, signing, units, verifying, wire
 from hil.local_station.place import CHECKOUT
 
 FIGURES = {
@@ -17,6 +17,7 @@ FIGURES = {
     "sign": signing.through_the_signer,
     "verify": verifying.manifests,
     "wire": wire.figures,
+    "gang": gang.four_at_once,
 }
 
 
