@@ -1,18 +1,21 @@
 """Four boards in a gang fixture against one board in a single one: what the company of others costs a board.
 
 - `gang4_slowdown`: by how much longer the slowest of four boards takes than a board alone, on the *boards' own clocks*:
-  SWCLK cycles, flash times and core cycles from the button to the verdict. It shows what the station does otherwise to a
-  board because there are others (more polls, waits, retries).
-- Those clocks stand still while the host is slow. What the host can do is therefore printed beside it: wall time of both
-  (the four boards are *executed* here, on these cores; silicon executes itself), and the line's own processor time for
-  four boards as a share of the time that the boards take by their own clocks. Below 1, one interpreter keeps up with four
-  boards on a processor as fast as this one; the share on a slower one is larger in proportion.
-- Both stations run side by side and take turns; every board is blank.
+  SWCLK cycles, flash times and core cycles from the button to the verdict. It shows what the station does otherwise to
+  a board because there are others (more polls, waits, retries). These clocks stand still while the host is late.
+- `gang4_slowdown_paced`: the same on the *wall's clock*, with boards that answer as recorded and in real time
+  (`paced`), so that four of them do not have to be executed on the cores that the station works on. Here the host's
+  lateness counts: one interpreter, one token, one log for four boards, on this machine's processor.
+- Beside both: wall time with four boards executed here, and the line's own processor time for four boards as a share of
+  the time the boards take by their own clocks. Below 1, one interpreter keeps up; on a slower processor it is larger in
+  proportion.
+- Two stations run side by side and take turns; every board is blank, and put in once.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +27,7 @@ from hil.local_station.office import WorkOrder
 
 POSITIONS = 4
 _RUNS = 3
+_PACED_RUNS = 5
 _LIMIT = 0.10
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
@@ -51,11 +55,14 @@ def four_at_once(folder: Path) -> None:
             station.sign_in()
             station.choose("WO-1")
             act(station)  # the first unit of a boot also imports pyOCD's flash code; nobody measures it
-        alone, together = [], []
-        for _ in range(_RUNS):
-            alone.append(act(one))
-            together.append(act(four))
-    single_s = median([one.virtual_s[0] for one in alone])
+        _executed(one, four)
+        say("the same with boards that answer as recorded, in real time")
+        _paced(one, four, folder / "session")
+
+
+def _executed(one: LocalStation, four: LocalStation) -> None:
+    alone, together = _in_turn(one, four, _RUNS)
+    single_s = median([single.virtual_s[0] for single in alone])
     slowest_s = median([max(gang.virtual_s) for gang in together])
     cpu_s = median([gang.line_cpu_s for gang in together])
     show(
@@ -68,15 +75,55 @@ def four_at_once(folder: Path) -> None:
         virtual_s_alone=round(single_s, 4),
         virtual_s_slowest_of_four=round(slowest_s, 4),
         virtual_s_each=[[round(each, 4) for each in gang.virtual_s] for gang in together],
-        wall_s_alone=round(median([one.wall_s for one in alone]), 2),
+        wall_s_alone=round(median([single.wall_s for single in alone]), 2),
         wall_s_four=round(median([gang.wall_s for gang in together]), 2),
         cores=os.cpu_count(),
-        line_cpu_s_alone=round(median([one.line_cpu_s for one in alone]), 2),
+        line_cpu_s_alone=round(median([single.line_cpu_s for single in alone]), 2),
         line_cpu_s_four=round(cpu_s, 2),
         line_cpu_of_boards_time=round(cpu_s / slowest_s, 3),
         runs=_RUNS,
         bytes=524288,
     )
+
+
+def _paced(one: LocalStation, four: LocalStation, session: Path) -> None:
+    for station in (one, four):
+        station.stop("line")
+        station.replace("line", [sys.executable, "-m", "hil.bench.constant_line"])
+        station.start("line")
+        station.wait_open()
+    one.swap_bench(0, "hil.bench.paced", "record", os.fspath(session))
+    recorded = act(one)
+    for station in (one, four):
+        for position in range(len(station.fixtures)):
+            station.swap_bench(position, "hil.bench.paced", "play", os.fspath(session))
+        act(station)  # likewise: the line was started anew
+    alone, together = _in_turn(one, four, _PACED_RUNS)
+    single_s, gang_s = (median([each.wall_s for each in acts]) for acts in (alone, together))
+    show(
+        "gang4_slowdown_paced",
+        gang_s / single_s - 1,
+        "share of a board's time",
+        _LIMIT,
+        reference_is="the limit",
+        clock="the wall's, with boards played back in real time",
+        wall_s_alone=round(single_s, 3),
+        wall_s_four=round(gang_s, 3),
+        wall_s_each_alone=[round(each.wall_s, 3) for each in alone],
+        wall_s_each_four=[round(each.wall_s, 3) for each in together],
+        board_s=round(recorded.virtual_s[0], 4),
+        load_average=round(os.getloadavg()[0], 1),
+        cores=os.cpu_count(),
+        runs=_PACED_RUNS,
+    )
+
+
+def _in_turn(one: LocalStation, four: LocalStation, runs: int) -> tuple[list[Act], list[Act]]:
+    alone, together = [], []
+    for _ in range(runs):
+        alone.append(act(one))
+        together.append(act(four))
+    return alone, together
 
 
 def act(station: LocalStation) -> Act:
