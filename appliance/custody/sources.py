@@ -37,6 +37,8 @@ class Press:
         names = ("press", "order", "event", "label", "boot_id", "monotonic_ms")
         given: dict[str, Any] = {name: record.get(name) for name in names}
         document = {"schema": 1, "operator": operator} | given
+        if record.get("position") is not None:  # only a gang's presses have one
+            document["position"] = record["position"]
         if canonical_digest(document) != record["digest"]:
             raise PressContradicted(press=record["press"])
         return cls(

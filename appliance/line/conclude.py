@@ -60,6 +60,7 @@ class Conclusion:
         self._finish()
         cycle.finished()
         self._shop.journal.done(self._press)
+        self._shop.pulse.end(self._press)
 
     def _sign(self) -> None:
         try:

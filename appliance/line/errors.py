@@ -48,6 +48,13 @@ class UnitScrapped(LineError):
     action = "Destroy the board as the site's rule says."
 
 
+class PositionUnknown(LineError):
+    code = "PL-LIN-006"
+    operator = "The station's fixture was set up anew. Press again."
+    engineer = "A press for position {position} (None: a single fixture); the settings have {positions} positions."
+    action = "Press again; if it stays, compare the station's settings with its fixture."
+
+
 class FlashNotAsApproved(LineError):
     code = "PL-LIN-010"
     operator = "The board does not hold what it should. Put it aside."

@@ -1,14 +1,17 @@
 """What the line intends, durably, before it does it; and what it owes to the recorder's journal.
 
-- One unit is open at a time. `taken`, `reserve`, `program` are written before their effect, `observed` before the
-  signer is asked; the furthest of them is what a restart finds.
+- The units of one act of the button are open at a time: one, or a gang. `taken`, `reserve`, `program` are written
+  before their effect, `observed` before the signer is asked; the furthest of them is what a restart finds of each.
 - A refusal that the recorder has not taken yet stays owed across restarts. At most `MAX_OWED` wait; then the line
   takes no further press (`full`) rather than forget one.
 - `done` need not be durable at once: a unit whose `done` was lost is found again and its outcome asked for.
+
+Threads may share it; each works on a unit of its own.
 """
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from dataclasses import dataclass, replace
 from typing import Any
@@ -51,8 +54,9 @@ class UnitJournal:
     def __init__(self, journal: durable.Journal) -> None:
         """Reads the journal; LineJournalWrong where a record does not follow from the ones before."""
         self._journal = journal
+        self._lock = threading.Lock()
         self._owed: OrderedDict[tuple[str, str], Owed] = OrderedDict()
-        self.unit: OpenUnit | None = None
+        self._open: dict[str, OpenUnit] = {}
         self.units = 0
         for at, record in enumerate(journal.records):
             try:
@@ -62,17 +66,30 @@ class UnitJournal:
         self._length = len(journal.records)
 
     @property
+    def open(self) -> tuple[OpenUnit, ...]:
+        """The units that are not done, in the order in which they were taken."""
+        with self._lock:
+            return tuple(self._open.values())
+
+    @property
+    def unit(self) -> OpenUnit | None:
+        """The first unit that is not done."""
+        return next(iter(self.open), None)
+
+    @property
     def owed(self) -> tuple[Owed, ...]:
         """What the recorder's journal still has to get, oldest first."""
-        return tuple(self._owed.values())
+        with self._lock:
+            return tuple(self._owed.values())
 
     @property
     def full(self) -> bool:
         """Whether a further press could not be remembered if it were refused."""
         return len(self._owed) >= MAX_OWED
 
-    def taken(self, press: str) -> None:
-        self._write({"at": "taken", "press": press})
+    def taken(self, press: str, *more: str) -> None:
+        """One press, or all of a gang, as one record: about to be worked on."""
+        self._write({"at": "gang", "presses": [press, *more]} if more else {"at": "taken", "press": press})
 
     def reserve(self, press: str, device: Doc, probe: Doc) -> None:
         """About to ask for a reservation for this device."""
@@ -95,62 +112,64 @@ class UnitJournal:
     def done(self, press: str) -> None:
         """The panel knows how the unit ended."""
         record = {"at": "done", "press": press}
-        self._apply(record)
-        if self._length >= COMPACT_AT:
-            self._compact()
-        else:
-            self._journal.append_buffered(strict_json.encode(record))
-            self._length += 1
+        with self._lock:
+            self._apply(record)
+            if self._length >= COMPACT_AT and not self._open:
+                self._compact()
+            else:
+                self._journal.append_buffered(strict_json.encode(record))
+                self._length += 1
 
     def _write(self, record: Doc) -> None:
-        self._apply(record)  # first: a step out of order is a defect and must not become durable
-        self._journal.append(strict_json.encode(record))
-        self._length += 1
+        with self._lock:
+            self._apply(record)  # first: a step out of order is a defect and must not become durable
+            self._journal.append(strict_json.encode(record))
+            self._length += 1
 
     def _apply(self, record: object) -> None:
         if not isinstance(record, dict):
             raise TypeError("a record is an object")
         match record["at"]:
             case "taken":
-                if self.unit is not None:
-                    raise ValueError("a unit was taken before the last one was done")
-                self.unit = OpenUnit(record["press"], "taken")
+                self._take([record["press"]])
+            case "gang":
+                self._take(record["presses"])
             case "reserve":
-                self.unit = replace(
-                    self._open(record), furthest="reserve", device=record["device"], probe=record["probe"]
-                )
+                self._go_on(record, furthest="reserve", device=record["device"], probe=record["probe"])
             case "program":
-                unit = self._open(record)
-                if unit.furthest != "reserve":
+                if self._unit_of(record).furthest != "reserve":
                     raise ValueError("the flash is touched once, under a reservation")
-                self.unit = replace(unit, furthest="program")
+                self._go_on(record, furthest="program")
             case "observed":
-                self.unit = replace(
-                    self._open(record),
-                    furthest="observed",
-                    observations=record["observations"],
-                    stop=record["stop"],
-                )
+                self._go_on(record, furthest="observed", observations=record["observations"], stop=record["stop"])
             case "owed":
                 self._owed[record["kind"], record["press"]] = Owed(record["kind"], record["press"], record["refusal"])
             case "paid":
                 self._owed.pop((record["kind"], record["press"]), None)
             case "done":
-                self._open(record)
-                self.unit = None
+                del self._open[self._unit_of(record).press]
                 self.units += 1
             case "base":
                 self.units = int(record["units"])
             case other:
                 raise ValueError(f"{other!r} is no kind of record")
 
-    def _open(self, record: Doc) -> OpenUnit:
-        if self.unit is None or self.unit.press != record["press"]:
-            raise ValueError("of another unit than the open one")
-        return self.unit
+    def _take(self, presses: list[str]) -> None:
+        if self._open or len(set(presses)) != len(presses):
+            raise ValueError("a unit was taken before the last one was done, or twice")
+        self._open = {press: OpenUnit(press, "taken") for press in presses}
+
+    def _go_on(self, record: Doc, **how: Any) -> None:
+        self._open[record["press"]] = replace(self._unit_of(record), **how)
+
+    def _unit_of(self, record: Doc) -> OpenUnit:
+        unit = self._open.get(record["press"])
+        if unit is None:
+            raise ValueError("of another unit than an open one")
+        return unit
 
     def _compact(self) -> None:
         records: list[Doc] = [{"at": "base", "units": self.units}]
-        records += [{"at": "owed", "kind": o.kind, "press": o.press, "refusal": o.refusal} for o in self.owed]
+        records += [{"at": "owed", "kind": o.kind, "press": o.press, "refusal": o.refusal} for o in self._owed.values()]
         self._journal.rewrite(strict_json.encode(record) for record in records)
         self._length = len(records)

@@ -31,13 +31,14 @@ class Gates:
 
 
 class Peers:
-    """Signer, recorder and panel, as the line talks to them."""
+    """Signer, recorder and panel, as the line talks to them. Threads may share it."""
 
     def __init__(self, signer: Client, recorder: Client, panel: Client, stopping: threading.Event) -> None:
         self.signer = signer
         self.recorder = recorder
         self.panel = panel
         self.stopping = stopping
+        self._paying = threading.Lock()
 
     def pause(self) -> None:
         """Wait a moment before asking again. Raises Stopping."""
@@ -75,18 +76,19 @@ class Peers:
                 self.pause()
 
     def pay(self, journal: UnitJournal) -> None:
-        """Hand what is owed to the recorder's journal; what it does not take stays owed."""
-        for owed in journal.owed:
-            try:
-                # A refusal that was sent before a crash is not sent twice; a second line_stop would tell no lie.
-                if owed.kind != "refusal" or not self.recorder.call("PressOutcome", press=owed.press)["journalled"]:
-                    self.recorder.call("JournalRefusal", kind=owed.kind, press=owed.press, refusal=owed.refusal)
-            except IpcError:
-                return
-            except ProoflineError as refusal:
-                if refusal.code != _HAS_MANIFEST:  # the manifest whose Append we never heard of is the press's end
-                    continue
-            journal.paid(owed)
+        """Hand what is owed to the recorder's journal, once; what it does not take stays owed."""
+        with self._paying:
+            for owed in journal.owed:
+                try:
+                    # A refusal that was sent before a crash is not sent twice; a second line_stop would tell no lie.
+                    if owed.kind != "refusal" or not self.recorder.call("PressOutcome", press=owed.press)["journalled"]:
+                        self.recorder.call("JournalRefusal", kind=owed.kind, press=owed.press, refusal=owed.refusal)
+                except IpcError:
+                    return
+                except ProoflineError as refusal:
+                    if refusal.code != _HAS_MANIFEST:  # the manifest whose Append we never heard of is the press's end
+                        continue
+                journal.paid(owed)
 
     def commit(self) -> None:
         """Have journalled refusals signed and logged, when there are any and the gates are open."""

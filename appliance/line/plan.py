@@ -8,11 +8,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 
 from appliance.line.cycle import Route, route_of
-from appliance.line.errors import FirmwareNotAllowed, PolicyNotSupported
+from appliance.line.errors import FirmwareNotAllowed, PolicyNotSupported, PositionUnknown
 from appliance.target.boards import BoardProfile, profile_for
 from appliance.target.image import Image, ImageRange, parse_image
 from appliance.verify.site import SiteTrust
@@ -21,7 +21,8 @@ from appliance.verify.site_documents import Profile, Release
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One order's work on a board. `probe` is the station's selector, `<kind>:<id>`."""
+    """One order's work on a board. `probe` is the station's selector, `<kind>:<id>`; of a gang fixture, those of all
+    positions are in `gang`, and `at` gives a position's own plan."""
 
     route: Route
     sku: str
@@ -30,6 +31,15 @@ class Plan:
     probe: str
     image: Image
     ranges: tuple[ImageRange, ...]
+    gang: tuple[str, ...] = ()
+
+    def at(self, position: int | None) -> Plan:
+        """The plan for a press of this position. PositionUnknown where the station's fixture is another one by now."""
+        if position is None and not self.gang:
+            return self
+        if position is None or position >= len(self.gang):
+            raise PositionUnknown(position=position, positions=len(self.gang))
+        return replace(self, probe=self.gang[position])
 
     def probe_record(self) -> dict[str, str]:
         """The probe as manifests name it."""
@@ -47,14 +57,16 @@ def plan_for(trust: SiteTrust, station: str, order_id: str, event: str) -> Plan:
     release = trust.release(order.sku, order.version)
     board = profile_for(profile.part)
     ranges = tuple(ImageRange(one.name, one.start, one.length, one.sha256) for one in release.ranges)
+    settings = trust.settings(station)
     return Plan(
         route=route_of(event),
         sku=order.sku,
         board=board,
         swclk_hz=profile.swclk_hz,
-        probe=trust.settings(station).probe,
+        probe=settings.probe or "",
         image=_image(trust, profile, release, board, ranges),
         ranges=ranges,
+        gang=settings.gang,
     )
 
 

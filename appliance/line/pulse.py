@@ -1,13 +1,15 @@
-"""The line's heartbeat: the panel hears where the unit is, and that the line lives, while the work goes on elsewhere.
+"""The line's heartbeat: the panel hears where each unit is, and that the line lives, while the work goes on elsewhere.
 
-- The worker says what it does (`at`); a thread of its own tells the panel, on a change and every half second.
-- A worker that has not said anything for `HUNG_MS` is taken for hung: the heartbeat stops, the panel shows the fault,
-  and the watchdog is not fed any more.
+- The workers say what they do (`at`) and when they are through (`end`); a thread of its own tells the panel, on a
+  change and every half second.
+- A worker that has not said anything for `HUNG_MS` is taken for hung, however busy the others are: the heartbeat stops,
+  the panel shows the fault, and the watchdog is not fed any more. The other boards of its gang have ended by then.
 """
 
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass
 
 from appliance.errors import ProoflineError
 from appliance.ipc import Client
@@ -18,36 +20,56 @@ _BEAT_S = 0.5
 _LEAST_S = 0.05
 
 
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """Where a worker is: a press or, between units, none."""
+
+    press: str | None
+    stage: str
+    permille: int
+
+
 class Pulse:
-    """Where the worker is. Thread-safe."""
+    """Where the workers are. Thread-safe."""
 
     def __init__(self, panel: Client) -> None:
         self._panel = panel
         self._changed = threading.Condition()
-        self._press: str | None = None
-        self._stage = "starting"
-        self._permille = 0
-        self._fresh = True
-        self._said_ms = monotonic_ms()
+        self._idle = Beat(None, "starting", 0)
+        self._idle_said_ms = monotonic_ms()
+        self._working: dict[str, tuple[Beat, int]] = {}
+        self._fresh: dict[str | None, Beat] = {None: self._idle}
 
     def at(self, press: str | None, stage: str, permille: int = 0) -> None:
-        """The worker is here now."""
+        """A worker is here now; without a press, the line is between units."""
+        beat = Beat(press, stage, permille)
         with self._changed:
-            self._said_ms = monotonic_ms()
-            if (press, stage, permille) != (self._press, self._stage, self._permille):
-                self._press, self._stage, self._permille = press, stage, permille
-                self._fresh = True
+            before = self._idle if press is None else self._working.get(press, (None, 0))[0]
+            if press is None:
+                self._idle, self._idle_said_ms = beat, monotonic_ms()
+            else:
+                self._working[press] = beat, monotonic_ms()
+            if beat != before:
+                self._fresh[press] = beat
                 self._changed.notify()
 
-    def now(self) -> tuple[str | None, str, int]:
-        """Press, stage and permille."""
+    def end(self, press: str) -> None:
+        """The worker of this press is through."""
         with self._changed:
-            return self._press, self._stage, self._permille
+            self._working.pop(press, None)
+            self._fresh.pop(press, None)
+            self._idle_said_ms = monotonic_ms()
+
+    def now(self) -> tuple[Beat, ...]:
+        """Where each worker is, in the order in which they began; between units, where the line itself is."""
+        with self._changed:
+            return tuple(beat for beat, _said_ms in self._working.values()) or (self._idle,)
 
     def alive(self) -> bool:
-        """Whether the worker was heard lately."""
+        """Whether every worker was heard lately; between units, the line itself."""
         with self._changed:
-            return monotonic_ms() - self._said_ms < HUNG_MS
+            said = [said_ms for _beat, said_ms in self._working.values()] or [self._idle_said_ms]
+            return monotonic_ms() - min(said) < HUNG_MS
 
     def run(self, stopping: threading.Event) -> None:
         """Tell the panel until told to stop."""
@@ -55,11 +77,13 @@ class Pulse:
             with self._changed:
                 if not self._fresh:
                     self._changed.wait(_BEAT_S)
-                self._fresh = False
-                press, stage, permille = self._press, self._stage, self._permille
-            if self.alive():
+                beats = tuple(self._fresh.values()) or self.now()[:1]
+                self._fresh.clear()
+            for beat in beats:
+                if not self.alive():
+                    break
                 try:
-                    self._panel.call("Progress", press=press, stage=stage, permille=permille)
+                    self._panel.call("Progress", press=beat.press, stage=beat.stage, permille=beat.permille)
                 except ProoflineError:
                     pass  # the panel is being restarted; the next beat finds it
-            stopping.wait(_LEAST_S)
+            stopping.wait(_LEAST_S * len(beats))

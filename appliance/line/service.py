@@ -1,8 +1,10 @@
-"""The line as a service: one press after another, each worked on once and brought to one end.
+"""The line as a service: one press, or one gang of them, after another; each worked on once and brought to one end.
 
 - It takes no orders: `panel.NextPress` is the only way to start anything, `Describe` the only verb.
-- At its start, an unfinished press is brought to its end first (`recovery`); a press that was waiting when the line
-  started is not begun, because nobody knows which board is in the fixture by now.
+- The presses of a gang are worked on at once, one thread each. The next act of the button is asked for when the last of
+  them has ended; a stop that one of them caused counts from then on.
+- At its start, unfinished presses are brought to their ends first (`recovery`), each on its own; one that was waiting
+  when the line started is not begun, because nobody knows which board is in the fixture by now.
 - When it is idle it hands over what it owes and has journalled refusals signed.
 - SIGTERM cancels what the probe is doing and ends the process; the next start finds the journal.
 """
@@ -11,12 +13,15 @@ from __future__ import annotations
 
 import logging
 import threading
+from dataclasses import asdict, replace
+from functools import partial
 from typing import Any
 
 from appliance.errors import ProoflineError
 from appliance.ipc import Caller
 from appliance.ipc.errors import IpcError
 from appliance.line.conclude import Conclusion
+from appliance.line.crew import Once, together
 from appliance.line.cycle import Cycle
 from appliance.line.journal import OpenUnit
 from appliance.line.peers import Stopping
@@ -44,13 +49,15 @@ class Line:
 
     def describe(self, caller: Caller) -> dict[str, Any]:
         del caller
-        press, stage, permille = self._shop.pulse.now()
-        state = stage if press is None or stage == "waiting" else "working"
+        beats = self._shop.pulse.now()
+        first = beats[0]
+        waiting = all(beat.press is None or beat.stage == "waiting" for beat in beats)
         return {
-            "state": "stopped" if self._stopped else state,
-            "press": press,
-            "stage": stage,
-            "permille": permille,
+            "state": "stopped" if self._stopped else first.stage if waiting else "working",
+            "press": first.press,
+            "stage": first.stage,
+            "permille": first.permille,
+            "gang": [asdict(beat) for beat in beats if beat.press is not None],
             "units": self._shop.journal.units,
         }
 
@@ -71,37 +78,42 @@ class Line:
         if shop.journal.full:
             shop.peers.pause()  # no press may be taken that could not be remembered
             return
-        press = self._ask(_POLL_MS)
-        if press is None:
+        gang = self._ask(_POLL_MS)
+        if not gang:
             shop.peers.commit()
             return
-        shop.journal.taken(press["press"])
+        shop.journal.taken(*(press["press"] for press in gang))
+        shared = replace(shop, planner=Once(shop.planner))
+        together([partial(self._work, shared, press) for press in gang])
+
+    def _work(self, shop: Shop, press: dict[str, Any]) -> None:
+        """One press, from its board to its end. Several threads may be here."""
         unit = Unit(shop, press, line_stopped=self._stopped)
         observations = unit.work()
         Conclusion(shop, unit.press, unit.cycle, observations, signing=unit.signing, recovered=False).run()
         log.info("press %s: %s%s", unit.press, unit.cycle.verdict, _why(unit.cycle))
 
-    def _ask(self, wait_ms: int) -> dict[str, Any] | None:
-        """The press to work on, if there is one."""
+    def _ask(self, wait_ms: int) -> list[dict[str, Any]]:
+        """The presses to work on, if there are any."""
         try:
             reply = self._shop.peers.panel.call("NextPress", wait_ms=wait_ms)
         except IpcError:
             self._shop.peers.pause()
-            return None
+            return []
         self._asked = True
         self._stopped = reply["stopped"]
-        press: dict[str, Any] | None = reply.get("press")
-        return press
+        gang: list[dict[str, Any]] = reply["gang"] or []
+        return gang
 
     def _recover(self) -> None:
-        shop, waiting = self._shop, None
-        if (unit := shop.journal.unit) is not None:
-            self._resolve(unit)
+        shop, waiting = self._shop, []
+        if left := shop.journal.open:
+            together([partial(self._resolve, unit) for unit in left])
         while not self._asked:
-            waiting = self._ask(0)
-        if waiting is not None:
-            shop.journal.taken(waiting["press"])
-            self._resolve(OpenUnit(waiting["press"], "taken"))
+            waiting = [press["press"] for press in self._ask(0)]
+        if waiting:
+            shop.journal.taken(*waiting)
+            together([partial(self._resolve, OpenUnit(press, "taken")) for press in waiting])
 
     def _resolve(self, unit: OpenUnit) -> None:
         shop = self._shop

@@ -24,8 +24,9 @@ from appliance.line.plan import Plan
 from appliance.line.pulse import Pulse
 from appliance.line.recovery import NO_PROBE
 
-STOPPING_CODES = frozenset({"PL-REC-021", "PL-REC-041", "PL-REC-043"})
-"""The recorder's refusals that stop the line: a device twice, a label of another device, a label twice."""
+STOPPING_CODES = frozenset({"PL-REC-021", "PL-REC-022", "PL-REC-041", "PL-REC-043"})
+"""The recorder's refusals that stop the line: a device twice (passed before, or now at another position of the gang), a
+label of another device, a label twice."""
 
 _RECORDED: dict[str, type[ProoflineError]] = {"return": UnitReturned, "scrap": UnitScrapped}
 
@@ -64,6 +65,7 @@ class Unit:
         self._shop = shop
         self._order: str = press["order"]
         self._event: str = press["event"]
+        self._position: int | None = press.get("position")
         self._line_stopped = line_stopped
         self._seen = Seen()
 
@@ -98,7 +100,7 @@ class Unit:
             if gates.closed:
                 raise gates.closed[0]
         with self._timed("release"):
-            plan = self._shop.planner(self._order, self._event)
+            plan = self._shop.planner(self._order, self._event).at(self._position)
         self.cycle.begin(plan.route)
         self._seen.probe = plan.probe_record()
         with ExitStack() as held:

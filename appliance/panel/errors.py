@@ -1,6 +1,6 @@
 """What the panel refuses. Codes `PL-PNL-NNN`.
 
-- 001-009 a press, 010-019 a scan, 020-029 the line's reports, 030-039 the panel's own surroundings.
+- 001-009 a press, 010-019 and 024 a scan, 020-023 the line's reports, 030-039 the panel's own surroundings.
 """
 
 from __future__ import annotations
@@ -98,6 +98,20 @@ class NotAnAcknowledgement(PanelError):
     operator = "The line is stopped. Only a lead's badge starts it again."
     engineer = "The line is stopped since press {press}; a scan that is no lead's badge changes nothing."
     action = "Call a lead."
+
+
+class LabelsComplete(PanelError):
+    code = "PL-PNL-019"
+    operator = "Every position has its label. Press, or scan LABELS:clear and begin again."
+    engineer = "A label was scanned after those of all {positions} positions."
+    action = "Press; or scan LABELS:clear, then the labels from position 1 on."
+
+
+class LabelScannedTwice(PanelError):
+    code = "PL-PNL-024"
+    operator = "This label was scanned for another position already. Scan the next board's label."
+    engineer = "Label {label} belongs to position {position} of the gang."
+    action = "Scan the next label; or LABELS:clear, then the labels from position 1 on."
 
 
 class PressUnknown(PanelError):

@@ -32,12 +32,13 @@ class Closed:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How the last press ended; `ago_ms` since then."""
+    """How the last press ended; `ago_ms` since then. Of a gang: what stands for all, and each position's own."""
 
     verdict: str
     text: str
     recovered: bool
     ago_ms: int
+    positions: tuple[Outcome, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,8 @@ class View:
     order: bool
     notice: str
     pass_ms: int
+    progress: str = ""
+    """Of a gang: where each position is."""
 
 
 _FAMILIES = {
@@ -106,9 +109,9 @@ def _choose(view: View) -> tuple[str, str]:
     if view.working:
         if view.stage == WAITING and view.closed:
             return family(view.closed[0]), _and("The board waits for its proof.", _sentence(view.closed[0]))
-        return "running", f"{PATTERNS['running'].text} {view.stage} {view.permille // 10} %"
+        return "running", _and(PATTERNS["running"].text, view.progress or f"{view.stage} {view.permille // 10} %")
     if view.outcome is not None:
-        name = _verdict(view.outcome)
+        name = verdict_pattern(view.outcome)
         gives_way = name == "pass" or (name == "refused" and view.closed)
         if not gives_way or view.outcome.ago_ms < view.pass_ms:
             return name, _and(PATTERNS[name].text, view.outcome.text)
@@ -121,7 +124,8 @@ def _choose(view: View) -> tuple[str, str]:
     return "ready", ""
 
 
-def _verdict(outcome: Outcome) -> str:
+def verdict_pattern(outcome: Outcome) -> str:
+    """The pattern that an outcome calls for."""
     if outcome.recovered or outcome.verdict == "quarantined":
         return "attention"
     return {"pass": "pass", "fail": "fail"}.get(outcome.verdict, "refused")

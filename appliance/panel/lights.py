@@ -7,6 +7,8 @@
   look like a running one, not even where one lamp is dead.
 - The left lamp counts for a closed gate: 2 flashes the clock, 3 the signing key, 4 the release or order; a short and a
   long one the log. Any two patterns differ for 400 ms in each cycle at least, wherever one begins to look.
+- A gang fixture may have two lamps more at each position, left (red) and right (green), which are dark while units are
+  worked on. Right, steadily: this board has its proof. Left, in the rhythm that the panel's left lamp has: it has not.
 - Every pattern repeats after 20 slots of 200 ms, so any two of them can be compared over one cycle.
 
 Pure: `lit` says which lamps burn at a moment; `appliance.panel.pins` makes it so. docs/operator.md shows this table.
@@ -85,6 +87,19 @@ PATTERNS: dict[str, Pattern] = {
         Pattern("not_enrolled", "xxxxx.....xxxxx.....", ".....xxxxx.....xxxxx", _OFF, "This station is not enrolled."),
     )
 }
+
+
+POSITION_PATTERNS: dict[str, Pattern] = {
+    pattern.name: pattern
+    for pattern in (
+        Pattern("dark", _OFF, _OFF, _OFF, "Nothing is said about this board."),
+        Pattern("pass", _OFF, _OFF, _STEADY, "This board passed."),
+        Pattern("fail", _STEADY, _OFF, _OFF, "This board failed."),
+        Pattern("refused", PATTERNS["refused"].red, _OFF, _OFF, "This board was not changed."),
+        Pattern("attention", "xxxxxx....xxxxxx....", _OFF, _OFF, "Check this board."),
+    )
+}
+"""What the two lamps at a position of a gang fixture show; there is no middle one."""
 
 
 def lit(pattern: Pattern, elapsed_ms: int) -> dict[str, bool]:

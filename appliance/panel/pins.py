@@ -9,13 +9,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import gpiozero
 
-from appliance.panel.config import Config
-from appliance.panel.lights import LAMPS, PATTERNS, SLOT_MS, Pattern, lit
+from appliance.panel.config import POSITION_PINS, Config
+from appliance.panel.lights import LAMPS, PATTERNS, POSITION_PATTERNS, SLOT_MS, Pattern, lit
 from appliance.station import monotonic_ms
 
 _CHIRP_MS = 150
@@ -26,6 +26,11 @@ class Pins:
 
     def __init__(self, config: Config, on_press: Callable[[], None], factory: Any = None) -> None:
         self._outputs: dict[str, Any] = {lamp: gpiozero.LED(config.pins[lamp], pin_factory=factory) for lamp in LAMPS}
+        for position, pins in enumerate(config.positions):
+            self._outputs |= {
+                at_position(lamp, position): gpiozero.LED(pins[lamp], pin_factory=factory) for lamp in POSITION_PINS
+            }
+        self._places = len(config.positions)
         self._outputs["buzzer"] = gpiozero.Buzzer(config.pins["buzzer"], pin_factory=factory)
         self._button: Any = gpiozero.Button(
             config.pins["button"],
@@ -36,6 +41,8 @@ class Pins:
         self._button.when_pressed = on_press
         self._pattern = PATTERNS["starting"]
         self._since_ms = monotonic_ms()
+        self._positions: tuple[Pattern, ...] = ()
+        self._positions_since_ms = self._since_ms
         self._changed = threading.Condition()
         self._now: dict[str, bool] = {}
         self._chirp_ms = -_CHIRP_MS
@@ -47,12 +54,18 @@ class Pins:
             self._chirp_ms = monotonic_ms()
             self._changed.notify()
 
-    def show(self, pattern: Pattern) -> None:
-        """Show a pattern from its beginning, unless it is shown already."""
+    def show(self, pattern: Pattern, positions: Sequence[Pattern] = ()) -> None:
+        """Show a pattern from its beginning, unless it is shown already; likewise those of the positions. Positions
+        without a pattern are dark, patterns without lamps are not shown."""
+        here = (*positions, *[POSITION_PATTERNS["dark"]] * self._places)[: self._places]
         with self._changed:
             if pattern is not self._pattern:
                 self._pattern = pattern
                 self._since_ms = monotonic_ms()
+                self._changed.notify()
+            if here != self._positions:
+                self._positions = here
+                self._positions_since_ms = monotonic_ms()
                 self._changed.notify()
 
     def run(self, stopping: threading.Event) -> None:
@@ -62,6 +75,9 @@ class Pins:
                 now_ms = monotonic_ms()
                 elapsed_ms = now_ms - self._since_ms
                 wanted = lit(self._pattern, elapsed_ms)
+                for position, own in enumerate(self._positions):
+                    burning = lit(own, now_ms - self._positions_since_ms)
+                    wanted |= {at_position(lamp, position): burning[lamp] for lamp in POSITION_PINS}
                 wanted["buzzer"] |= now_ms - self._chirp_ms < _CHIRP_MS
                 self._write(wanted)
                 self._changed.wait((SLOT_MS - elapsed_ms % SLOT_MS) / 1000)
@@ -77,4 +93,9 @@ class Pins:
         for name, on in wanted.items():
             if self._now.get(name) is not on:
                 self._outputs[name].value = on
-        self._now = wanted
+        self._now |= wanted
+
+
+def at_position(lamp: str, position: int) -> str:
+    """The name of a position's own lamp among the outputs."""
+    return f"{lamp} {position + 1}"

@@ -1,6 +1,7 @@
 """The panel as a service: hands and eyes of the station.
 
-- A press is durable before the line hears of it; it is handed out until the line finishes it.
+- A press is durable before the line hears of it; it is handed out until the line finishes it. In a gang fixture one
+  touch of the button makes a press for each position; they end one by one, and are shown together.
 - Green only for a press whose `pass` the recorder itself calls durable, asked at that moment. Otherwise the line is
   told no, and the panel shows a fault until the line says something that holds.
 - A line that is silent for longer than the heartbeat allows is shown as a fault by the panel alone. A press is refused
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import queue
 import threading
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -23,9 +25,10 @@ from appliance.ipc import Caller, Client
 from appliance.ipc.errors import IpcError
 from appliance.panel.config import Config
 from appliance.panel.errors import LineSilent, PassUnproven, PressUnknown, StillWorking
-from appliance.panel.face import Closed, Outcome, View, choose
+from appliance.panel.face import WAITING, Closed, Outcome, View, choose
+from appliance.panel.gang import Place, combined, progress, signs
 from appliance.panel.lights import LAMPS, Pattern, rhythm
-from appliance.panel.press import Owed, PressBook, new_id
+from appliance.panel.press import Owed, Press, PressBook, new_id
 from appliance.panel.session import Session, Site, Time, current, pressed, scanned
 from appliance.station import monotonic_ms
 from appliance.verify.site_times import Interval, parse_time
@@ -50,7 +53,7 @@ _FOLLOW_S = 1.0
 class Lamps(Protocol):
     """What the panel shows with; `appliance.panel.pins.Pins` is one."""
 
-    def show(self, pattern: Pattern) -> None: ...
+    def show(self, pattern: Pattern, positions: Sequence[Pattern] = ()) -> None: ...
 
     def chirp(self) -> None: ...
 
@@ -86,10 +89,12 @@ class Panel:
         self._session = Session()
         self._started_ms = self._heard_ms = monotonic_ms()
         self._ever_heard = False
-        self._stage, self._permille = "", 0
+        self._steps: dict[str, tuple[str, int]] = {}
+        self._ends: dict[str, Outcome] = {}
         self._outcome: Outcome | None = None
         self._outcome_ms = 0
-        self._fault = ""
+        self._signs: tuple[Pattern, ...] = ()
+        self._faults: dict[str, str] = {}
         self._closed: tuple[Closed, ...] = ()
         self._notice, self._notice_ms = "", 0
 
@@ -100,25 +105,22 @@ class Panel:
         deadline_ms = monotonic_ms() + min(max(wait_ms, 0), MAX_WAIT_MS)
         with self._lock:
             self._hear()
-            while (press := self._book.unfinished) is None:
+            while not (gang := self._book.gang):
                 left_ms = deadline_ms - monotonic_ms()
                 if left_ms <= 0:
                     break
                 self._lock.wait(left_ms / 1000)
             self._hear()
             stopped = self._book.stopped_by is not None
-        if press is None:
-            return {"press": None, "stopped": stopped}
-        asked = {"press": press.press, "order": press.order, "event": press.event, "label": press.label}
-        return {"press": asked, "stopped": stopped}
+        asked = [_asked(press) for press in gang]
+        return {"press": asked[0] if asked else None, "gang": asked, "stopped": stopped}
 
     def progress(self, caller: Caller, press: str | None, stage: str, permille: int) -> dict[str, Any]:
         del caller
         with self._lock:
             self._hear()
-            working = self._book.unfinished
-            if working is not None and working.press == press:
-                self._stage, self._permille = stage[:40], min(max(permille, 0), 1000)
+            if any(working.press == press for working in self._book.gang):
+                self._steps[str(press)] = stage[:40], min(max(permille, 0), 1000)
             self._show()
         return {}
 
@@ -141,8 +143,10 @@ class Panel:
                 text = "" if refusal is None else f"{refusal['operator']} ({refusal['code']})"
                 if recovered:
                     text = f"{text} It was found unfinished after a restart; it ended as {verdict}.".strip()
-                self._end(Outcome(verdict, text, recovered, ago_ms=0))
-            self._fault = ""
+                self._ends[press] = Outcome(verdict, text, recovered, ago_ms=0)
+                if self._book.unfinished is None:
+                    self._end(self._ends[press] if known.position is None else combined(self._outcomes()))
+            self._faults.pop(press, None)
             self._show()
         return {}
 
@@ -169,6 +173,7 @@ class Panel:
                 "text": text,
                 "stopped": self._book.stopped_by is not None,
                 "presses": self._book.count,
+                "positions": self._positions(),
             }
 
     # What a person does.
@@ -209,7 +214,10 @@ class Panel:
                 if self._silent(now_ms):
                     raise LineSilent(silent_ms=now_ms - self._heard_ms)
                 draft, session = pressed(self._session, self._source.site(), now_ms)
-                self._book.open(draft)
+                if draft.labels:
+                    self._book.open_gang(draft)
+                else:
+                    self._book.open(draft)
             except ProoflineError as refusal:
                 self._book.owe(Owed(new_id(), None if who is None else who.id, refusal.as_record()))
                 if self._book.unfinished is None:
@@ -219,8 +227,9 @@ class Panel:
                 self._chirp()
             else:
                 self._session = session
-                self._stage, self._permille = "starting", 0
-                self._outcome, self._fault, self._notice = None, "", ""
+                self._outcome, self._notice = None, ""
+                for about in (self._steps, self._ends, self._faults):
+                    about.clear()
                 self._lock.notify_all()
             self._show()
 
@@ -308,7 +317,7 @@ class Panel:
             return
         refusal = PassUnproven(press=press, verdict=found)
         with self._lock:
-            self._fault = f"{refusal.operator} ({refusal.code})"
+            self._faults[press] = f"{refusal.operator} ({refusal.code})"
             self._show()
         raise refusal
 
@@ -347,23 +356,74 @@ class Panel:
         if now_ms - self._notice_ms > _NOTICE_MS:
             self._notice = ""
         outcome = self._outcome
+        if outcome is not None:
+            outcome = replace(outcome, ago_ms=now_ms - self._outcome_ms)
+        steps = [self._steps.get(press.press, ("starting", 0)) for press in self._book.gang]
+        waiting = all(stage == WAITING for stage, _permille in steps)
+        stage, permille = next((step for step in steps if waiting or step[0] != WAITING), ("", 0))
         pattern, text = choose(
             View(
                 heard=self._ever_heard or now_ms - self._started_ms > self._config.heartbeat_ms,
                 silent=self._silent(now_ms),
                 stopped=self._book.stopped_by is not None,
-                fault=self._fault,
-                working=self._book.unfinished is not None,
-                stage=self._stage,
-                permille=self._permille,
-                outcome=None if outcome is None else replace(outcome, ago_ms=now_ms - self._outcome_ms),
+                fault=next(iter(self._faults.values()), ""),
+                working=bool(steps),
+                stage=stage,
+                permille=permille,
+                outcome=outcome,
                 closed=self._closed,
                 signed_in=self._session.person is not None,
                 order=self._session.order is not None,
                 notice=self._notice,
                 pass_ms=self._config.pass_ms,
+                progress=progress(self._places()),
             )
         )
+        self._signs = signs(outcome, shown=pattern, pass_ms=self._config.pass_ms)
         if self.lamps is not None:
-            self.lamps.show(pattern)
+            self.lamps.show(pattern, self._signs)
         return pattern, text
+
+    def _places(self) -> list[Place]:
+        """The positions of the gang that was worked on last; none where the fixture is a single one."""
+        return [
+            Place(*self._steps.get(press.press, ("starting", 0)), self._ended(press))
+            for press in self._book.act
+            if press.position is not None
+        ]
+
+    def _outcomes(self) -> list[Outcome]:
+        return [outcome for place in self._places() if (outcome := place.outcome) is not None]
+
+    def _ended(self, press: Press) -> Outcome | None:
+        """How a press of the last act ended. One that ended before the panel was started has nobody who watched it."""
+        if press.verdict is None:
+            return None
+        text = "It ended before the panel was started again."
+        return self._ends.get(press.press, Outcome(press.verdict, text, recovered=True, ago_ms=0))
+
+    def _positions(self) -> list[dict[str, Any]]:
+        """The last act's positions as `Describe` tells them."""
+        return [
+            {
+                "position": press.position,
+                "press": press.press,
+                "verdict": press.verdict,
+                "stage": place.stage,
+                "permille": place.permille,
+                "pattern": self._signs[at].name if self._signs else "dark",
+                "text": "" if place.outcome is None else place.outcome.text,
+            }
+            for at, (press, place) in enumerate(zip(self._book.act, self._places()))
+        ]
+
+
+def _asked(press: Press) -> dict[str, Any]:
+    """What the line hears of a press."""
+    return {
+        "press": press.press,
+        "order": press.order,
+        "event": press.event,
+        "label": press.label,
+        "position": press.position,
+    }

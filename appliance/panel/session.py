@@ -6,6 +6,8 @@
 - A session ends after the site's idle time, when another badge is scanned, by `SESSION:end`, or when the roster no
   longer holds the person as they signed in.
 - An order must be in the staged site and name this station. Choosing one resets the event to `provision`.
+- In a gang fixture scanned labels belong to the positions in their order; `LABELS:skip` leaves one out (an empty
+  position), `LABELS:clear` begins again. A label is scanned for one position only.
 - Events other than `provision` need the role `rework`, and hold for one press, as a scanned label does.
 - While the line is stopped the only scan that counts is a lead's badge. It acknowledges, and signs nobody in.
 - A press needs a session, an order and the event's role; without, it is refused with its own code.
@@ -23,6 +25,8 @@ from appliance.panel.errors import (
     BadgeTimeUnknown,
     BadgeUnknown,
     EventNotPossible,
+    LabelScannedTwice,
+    LabelsComplete,
     NoOrder,
     NotAnAcknowledgement,
     NotSignedIn,
@@ -50,6 +54,8 @@ class Site:
     orders: Mapping[str, Order]
     events: Mapping[str, tuple[str, ...]]
     session_ms: int
+    positions: int | None = None
+    """Of a gang fixture; None is a single one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +68,15 @@ class Time:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """Who works on what. `seen_ms` is the last activity (monotonic)."""
+    """Who works on what. `seen_ms` is the last activity (monotonic). `label`: of a single fixture's next unit;
+    `labels`: of a gang fixture's positions so far."""
 
     person: Operator | None = None
     order: str | None = None
     event: str = PROVISION
     label: str | None = None
     seen_ms: int = 0
+    labels: tuple[str | None, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +90,13 @@ class Heard:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What a press asks for."""
+    """What a press asks for. `labels`: one for each position of a gang fixture, and empty for a single one."""
 
     operator: str
     order: str
     event: str
     label: str | None
+    labels: tuple[str | None, ...] = ()
 
 
 def current(session: Session, site: Site, now_ms: int) -> Session:
@@ -129,8 +138,12 @@ def scanned(session: Session, site: Site, text: str, *, time: Time, now_ms: int,
         return Heard(Session(), "Signed out.")
     if text in site.orders:
         return _order(session, site, text)
+    if site.positions is not None and colon and command == "LABELS":
+        return _labels(session, site.positions, value)
     if not _LABEL.fullmatch(text):
         raise ScanUnreadable(limit=64, why="no manifest could hold this label")
+    if site.positions is not None:
+        return _placed(session, site.positions, text)
     return Heard(replace(session, label=text), f"Label {text}.")
 
 
@@ -143,8 +156,12 @@ def pressed(session: Session, site: Site, now_ms: int) -> tuple[Draft, Session]:
     if session.order is None:
         raise NoOrder(operator_id=session.person.id, why="none was chosen in this session")
     _check_role(session.person, session.event)
-    draft = Draft(session.person.id, session.order, session.event, session.label)
-    return draft, replace(session, event=PROVISION, label=None, seen_ms=now_ms)
+    if site.positions is None:
+        draft = Draft(session.person.id, session.order, session.event, session.label)
+    else:
+        labels = (*session.labels, *[None] * site.positions)[: site.positions]
+        draft = Draft(session.person.id, session.order, session.event, None, labels)
+    return draft, replace(session, event=PROVISION, label=None, labels=(), seen_ms=now_ms)
 
 
 def _check_validity(person: Operator, time: Time) -> None:
@@ -166,7 +183,30 @@ def _order(session: Session, site: Site, wanted: str) -> Heard:
         raise OrderUnknown(order=wanted)
     if site.station not in order.stations:
         raise OrderNotForHere(order=wanted, station=site.station)
-    return Heard(replace(session, order=wanted, event=PROVISION, label=None), f"Order {wanted}.")
+    return Heard(replace(session, order=wanted, event=PROVISION, label=None, labels=()), f"Order {wanted}.")
+
+
+def _labels(session: Session, positions: int, wanted: str) -> Heard:
+    """What a command about the gang's labels does."""
+    if wanted == "clear":
+        return Heard(replace(session, labels=()), "Labels cleared. Scan again from position 1.")
+    if wanted == "skip":
+        return _placed(session, positions, None)
+    raise ScanUnreadable(limit=64, why="no command about labels is of this name")
+
+
+def _placed(session: Session, positions: int, label: str | None) -> Heard:
+    """The next position gets this label, or none."""
+    position = len(session.labels) + 1
+    if position > positions:
+        raise LabelsComplete(positions=positions)
+    if label is not None and label in session.labels:
+        raise LabelScannedTwice(label=label, position=session.labels.index(label) + 1)
+    said = "no label" if label is None else f"label {label}"
+    left = positions - position
+    return Heard(
+        replace(session, labels=(*session.labels, label)), f"Position {position}: {said}. {left or 'None'} to go."
+    )
 
 
 def _event(session: Session, person: Operator, site: Site, wanted: str) -> Heard:

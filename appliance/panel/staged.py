@@ -29,11 +29,13 @@ class PanelSite:
 
 
 def _view(trust: SiteTrust, station: str) -> Site:
+    settings = trust.settings(station)
     orders = {order: trust.order(order) for order in trust.names("orders")}
     return Site(
         station=station,
         roster=trust.roster(),
         orders=orders,
         events={sku: trust.profile(sku).events for sku in {order.sku for order in orders.values()}},
-        session_ms=trust.settings(station).panel_session_s * 1000,
+        session_ms=settings.panel_session_s * 1000,
+        positions=len(settings.gang) or None,
     )

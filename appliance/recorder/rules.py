@@ -85,6 +85,8 @@ def read_press(press: str, record: Mapping[str, Any] | None) -> Press:
     if record is None:
         raise PressUnknown(press=press)
     document = {"schema": 1} | {name: record.get(name) for name in _RECORD_FIELDS}
+    if record.get("position") is not None:  # only a gang's presses have one
+        document["position"] = record["position"]
     if record["press"] != press or canonical_digest(document) != record["digest"]:
         raise PressContradicted(press=press)
     if record["finished"]:

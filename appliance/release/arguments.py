@@ -87,7 +87,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     command.add_argument("--max-width-ms", type=int, required=True)
     command.add_argument("--max-unexported-entries", type=int, required=True)
     command.add_argument("--session-s", type=int, required=True)
-    command.add_argument("--probe", required=True)
+    probes = command.add_mutually_exclusive_group(required=True)
+    probes.add_argument("--probe", help="the one debug probe")
+    probes.add_argument("--gang", nargs="+", metavar="PROBE", help="a probe for each position of a gang fixture")
 
     command = verb("pins", "set the pins that a station's own GPIO probes hang on")
     command.add_argument("station")

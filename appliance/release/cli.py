@@ -162,6 +162,7 @@ def _settings(arguments: argparse.Namespace) -> None:
             max_unexported_entries=arguments.max_unexported_entries,
             session_s=arguments.session_s,
             probe=arguments.probe,
+            gang=arguments.gang or (),
         )
     _say(desk)
 

@@ -11,7 +11,7 @@ Pure: what was approved before is read through a `Catalogue`; nothing is written
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
@@ -278,16 +278,26 @@ class Draft(Catalogue):
         self.stations()
 
     def set_settings(
-        self, station: str, *, max_width_ms: int, max_unexported_entries: int, session_s: int, probe: str
+        self,
+        station: str,
+        *,
+        max_width_ms: int,
+        max_unexported_entries: int,
+        session_s: int,
+        probe: str | None = None,
+        gang: Sequence[str] = (),
     ) -> None:
-        """A station's settings, new or changed."""
-        document = {
+        """A station's settings, new or changed: with one probe, or with a gang of them."""
+        document: dict[str, Any] = {
             "station": station,
             "clock": {"max_width_ms": max_width_ms, "ordered_only": False},
             "log": {"max_unexported_entries": max_unexported_entries},
             "panel": {"session_s": session_s},
-            "probe": probe,
         }
+        if probe is not None:
+            document["probe"] = probe
+        if gang:
+            document["gang"] = list(gang)
         self._put_json(f"settings/{station}.json", document)
         self.settings(station)
 

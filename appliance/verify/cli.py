@@ -26,6 +26,7 @@ from appliance.verify.measurement import MAX_DUMP_BYTES, Segment, check_dump, ch
 from appliance.verify.policy import Level, Policy
 from appliance.verify.report import Report
 from appliance.verify.site import Directory, SiteTrust
+from appliance.verify.site_documents import MAX_GANG
 from appliance.verify.site_errors import SiteError
 from appliance.verify.site_times import Interval, parse_time
 from appliance.verify.verifier import Verifier
@@ -59,6 +60,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     whole = commands.add_parser("log", parents=[common], help="a whole published log, recounted")
     whole.add_argument("log", type=Path, metavar="DIR")
     whole.add_argument("--since", type=Path, metavar="CHECKPOINT", help="an older checkpoint that it must continue")
+    whole.add_argument(
+        "--concurrent",
+        type=int,
+        choices=range(1, MAX_GANG + 1),
+        default=1,
+        metavar="N",
+        help="how many units the station may work on at once: the positions of its fixture (default: 1)",
+    )
     whole.set_defaults(ask=_log, level=Level.LOGGED.word, any_verdict=True)
 
     flash = commands.add_parser("measurement", parents=[common], help="a device's flash against a release")
@@ -148,6 +157,7 @@ def _verifier(args: argparse.Namespace, report: Report) -> Verifier:
         allow_development=args.allow_development,
         accept_expired=args.accept_expired,
         require_pass=not args.any_verdict,
+        concurrent=getattr(args, "concurrent", 1),
     )
     trust = SiteTrust.verify(Directory(args.site), read_file(args.root, _MAX_ROOT))
     verifier = Verifier(trust, policy, Interval(now, now))

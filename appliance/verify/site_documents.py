@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from appliance.verify.site_errors import (
+    FieldMissing,
     OrderRefused,
     ProfileRefused,
     ReleaseRangesWrong,
@@ -41,6 +42,9 @@ _TICKET = "a change ticket of at most 64 characters"
 _PREFIX = re.compile(r"[A-Z0-9](?:[A-Z0-9-]{0,14}[A-Z0-9])?", re.ASCII)
 _PART = re.compile(r"[a-z0-9]{4,32}", re.ASCII)
 _PROBE = re.compile(r"[\x21-\x7e]{1,200}")
+_PROBE_RULE = "1 to 200 visible characters name a probe"
+MAX_GANG = 8
+"""Positions of a gang fixture at most."""
 _MAX_ADDRESS = (1 << 32) - 1
 _MAX_IMAGE = 1 << 26
 
@@ -143,13 +147,14 @@ class Roster:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`settings/<station>.json`."""
+    """`settings/<station>.json`. Either `probe`, for one board at a time, or `gang`: a probe for each position."""
 
     station: str
     clock_max_width_ms: int
     log_max_unexported_entries: int
     panel_session_s: int
-    probe: str
+    probe: str | None
+    gang: tuple[str, ...] = ()
 
 
 def parse_profile(document: bytes, path: str) -> Profile:
@@ -285,10 +290,12 @@ def parse_settings(document: bytes, path: str) -> Settings:
         path=path,
         refused=SettingsRefused,
         max_bytes=MAX_DOCUMENT,
-        required=("station", "clock", "log", "panel", "probe"),
+        required=("station", "clock", "log", "panel"),
+        optional=("probe", "gang"),
     )
     clock = top.part("clock", ("max_width_ms", "ordered_only"))
     clock.false("ordered_only", "no manifest of this version can say that it is only ordered")
+    probe, gang = _probes(top, path)
     settings = Settings(
         station=top.text("station", SKU, NAME_RULE),
         clock_max_width_ms=clock.integer("max_width_ms", 1, 3_600_000),
@@ -296,6 +303,18 @@ def parse_settings(document: bytes, path: str) -> Settings:
             "max_unexported_entries", 1, 10_000_000
         ),
         panel_session_s=top.part("panel", ("session_s",)).integer("session_s", 1, 86_400),
-        probe=top.text("probe", _PROBE, "1 to 200 visible characters name a probe"),
+        probe=probe,
+        gang=gang,
     )
     return filed(settings, path, f"settings/{settings.station}.json", "station", settings.station)
+
+
+def _probes(top: Fields, path: str) -> tuple[str | None, tuple[str, ...]]:
+    """One probe, or a gang of them: each is another fixture, so a document names either."""
+    if "gang" not in top.values:
+        if "probe" not in top.values:
+            raise FieldMissing(path=path, field="probe")
+        return top.text("probe", _PROBE, _PROBE_RULE), ()
+    if "probe" in top.values:
+        raise top.refuse("gang", "a station has one probe or a gang of them, not both")
+    return None, top.texts("gang", _PROBE, _PROBE_RULE, low=2, high=MAX_GANG)

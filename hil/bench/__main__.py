@@ -1,4 +1,4 @@
-"""Run the figures named, or all: python -m hil.bench [units small log verify sign wire limits]."""
+"""Run the figures named, or all: python -m hil.bench [units small log sign verify wire limits gang]."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from hil.bench import appends, limits, signing, units, verifying, wire
+from hil.bench import appends, gang, limits, signing, units, verifying, wire
 from hil.local_station.place import CHECKOUT
 
 FIGURES = {
@@ -18,6 +18,7 @@ FIGURES = {
     "verify": verifying.manifests,
     "wire": wire.figures,
     "limits": limits.figures,
+    "gang": gang.four_at_once,
 }
 
 

@@ -7,6 +7,7 @@
 - The services are the product's, unchanged, each under its own uid where we are root (see `supervisor`).
 - Around them: a SoftHSM token, a real chronyd with a time server that can lie, a virtual NUCLEO-F412ZG on the fixture,
   a release desk with three approvers. Nothing of it is a mock; the button and the lamps are gpiozero's mock pins.
+- `benches` more than one is a gang fixture: so many boards on so many probes, and two lamps more at each position.
 - Every verb here is something that a person could do at a bench: insert, scan, press, look, pull the plug.
 """
 
@@ -37,6 +38,8 @@ from hil.release_desk import MODULE, PIN, make_token, write_softhsm_conf
 
 FIRMWARE = CHECKOUT / "hil" / "firmware" / "build"
 PINS = {"button": 17, "red": 5, "blue": 6, "green": 13, "buzzer": 19}
+POSITION_PINS = tuple({"red": red, "green": red + 1} for red in (2, 20, 22, 24, 26, 7, 9, 11))
+"""Of a gang fixture's positions."""
 SERVICES = {
     "clock": "appliance.clock",
     "intake": "appliance.intake",
@@ -65,12 +68,14 @@ class Outcome:
 class LocalStation:
     """Everything below one folder; see the module's text. `site` is the release desk with its people."""
 
-    def __init__(self, folder: Path, *, wrap: Mapping[str, Sequence[str]] | None = None) -> None:
+    def __init__(self, folder: Path, *, benches: int = 1, wrap: Mapping[str, Sequence[str]] | None = None) -> None:
         """Start the station that `make` prepared in `folder`. `wrap`: role -> other command to run for it."""
         self.folder = folder
         self.evidence = folder / "evidence"
         self.carrier = folder / "stick"
         self._wrap = dict(wrap or {})
+        self._count = benches
+        self._benches: list[Daemon] = []
         self._open = ExitStack()
         try:
             self._begin()
@@ -83,8 +88,13 @@ class LocalStation:
         self.time = Time(folder / "time")
         self._open.callback(self.time.close)
         self.hands = Lines(folder / "hands" / "panel.sock")
-        self.fixture = Lines(folder / "bench" / "control.sock")
-        self._open.callback(self._start_bench().close)
+        places = [folder / ("bench" if number == 1 else f"bench-{number}") for number in range(1, self._count + 1)]
+        self.fixtures = [Lines(place / "control.sock") for place in places]
+        self.fixture = self.fixtures[0]
+        self._places = places
+        self._open.callback(self._close_benches)
+        for number, place in enumerate(places, 1):
+            self._benches.append(start_bench(place, f"fixture-{number}"))
         common = {
             "PYTHONPATH": os.fspath(CHECKOUT),
             "PROOFLINE_SITE": os.fspath(folder / "site"),
@@ -102,15 +112,17 @@ class LocalStation:
         folder: Path,
         orders: Sequence[WorkOrder],
         *,
+        benches: int = 1,
         firmware: Path | None = None,
+        scan: str = "optional",
         settings: Mapping[str, int] | None = None,
         wrap: Mapping[str, Sequence[str]] | None = None,
         say: Callable[[str], None] = lambda _text: None,
     ) -> LocalStation:
         """Set a site and a station up in an empty folder, bring the first release in, and wait until it can sign."""
-        prepare(folder, orders, firmware=firmware, settings=settings, say=say)
+        prepare(folder, orders, benches=benches, firmware=firmware, scan=scan, settings=settings, say=say)
         say("starting the station's services, each under its own user")
-        station = cls(folder, wrap=wrap)
+        station = cls(folder, benches=benches, wrap=wrap)
         try:
             station.bring_in()
             station.wait_open()
@@ -131,7 +143,7 @@ class LocalStation:
                 "PROOFLINE_PANEL_CONFIG": os.fspath(self.folder / "hands" / "panel.json"),
                 "PROOFLINE_PANEL_HANDS": os.fspath(self.folder / "hands" / "panel.sock"),
             },
-            "line": {"PROOFLINE_BENCH": os.fspath(self.folder / "bench" / "probe.sock")},
+            "line": {"PROOFLINE_BENCH": ":".join(os.fspath(place / "probe.sock") for place in self._places)},
         }.get(role, {})
         command = self._wrap.get(role, [sys.executable, "-m", SERVICES[role]])
         self.supervisor.start(Unit(role, command, environment))
@@ -193,11 +205,20 @@ class LocalStation:
         """A lead holds the badge before a stopped line."""
         self.scan(badge, lambda seen: not seen["stopped"])
 
-    def insert(self, uid: str) -> None:
+    def insert(self, uid: str, position: int = 0) -> None:
         """Put a board on the fixture; whatever lay there is taken off."""
-        if self.fixture.ask(do="boards")["inserted"] is not None:
-            self.fixture.ask(do="remove")
-        self.fixture.ask(do="insert", uid=uid)
+        self.remove(position)
+        self.fixtures[position].ask(do="insert", uid=uid)
+
+    def swap_bench(self, position: int, module: str, *words: str) -> None:
+        """Put another virtual bench, started as this module, in a position's place."""
+        self._benches[position].close()
+        self._benches[position] = start_bench(self._places[position], f"fixture-{position + 1}", module, *words)
+
+    def remove(self, position: int = 0) -> None:
+        """Take off whatever lies on the fixture."""
+        if self.fixtures[position].ask(do="boards")["inserted"] is not None:
+            self.fixtures[position].ask(do="remove")
 
     def press(self) -> None:
         """Press the button, without waiting for anything."""
@@ -255,6 +276,11 @@ class LocalStation:
             text=seen["text"],
         )
 
+    def gang(self) -> list[Outcome]:
+        """What came of each press of the last act of the button, by position."""
+        seen = self.look()
+        return [self.outcome(one["press"], one) for one in seen["positions"]]
+
     def presses(self) -> int:
         return int(self.look()["presses"])
 
@@ -265,35 +291,43 @@ class LocalStation:
     def close(self) -> None:
         self._open.close()
 
+    def _close_benches(self) -> None:
+        for bench in self._benches:
+            bench.close()
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
-    def _start_bench(self) -> Daemon:
-        place = self.folder / "bench"
-        place.mkdir(exist_ok=True)
-        group = ["--gid", str(uid_of("line"))] if separate_users() else []
-        doors = ["--socket", os.fspath(place / "probe.sock"), "--control", os.fspath(place / "control.sock")]
-        boards = ["--drawer", os.fspath(place / "drawer"), "--name", "fixture-1", "--mode", "0660", *group]
-        bench = Daemon(place, "bench", [sys.executable, "-m", "hil.virtual_nucleo.server", *doors, *boards])
-        bench.wait_for(lambda: listens(place / "control.sock"))
-        return bench
+
+def start_bench(place: Path, name: str, module: str = "hil.virtual_nucleo.server", *words: str) -> Daemon:
+    """A virtual bench of this name, with its doors and its drawer in a directory of its own."""
+    place.mkdir(exist_ok=True)
+    group = ["--gid", str(uid_of("line"))] if separate_users() else []
+    doors = ["--socket", os.fspath(place / "probe.sock"), "--control", os.fspath(place / "control.sock")]
+    boards = ["--drawer", os.fspath(place / "drawer"), "--name", name, "--mode", "0660", *group]
+    bench = Daemon(place, "bench", [sys.executable, "-m", module, *words, *doors, *boards])
+    bench.wait_for(lambda: listens(place / "control.sock"))
+    return bench
 
 
 def newest_press(state: Path) -> str:
-    """The id of the newest press record in a panel's state directory."""
+    """The id of the newest press record in a panel's state directory; of a gang, the last position's."""
     records = [strict_json.decode(record) for record in durable.read_journal(state / "presses.journal")]
-    presses = [record["record"]["press"] for record in records if isinstance(record, dict) and record["at"] == "press"]
-    return str(presses[-1])
+    acts = [record for record in records if isinstance(record, dict) and record["at"] in {"press", "gang"}]
+    newest = acts[-1]["record"] if acts[-1]["at"] == "press" else acts[-1]["records"][-1]
+    return str(newest["press"])
 
 
 def prepare(
     folder: Path,
     orders: Sequence[WorkOrder],
     *,
+    benches: int = 1,
     firmware: Path | None = None,
+    scan: str = "optional",
     settings: Mapping[str, int] | None = None,
     say: Callable[[str], None] = lambda _text: None,
 ) -> None:
@@ -311,13 +345,22 @@ def prepare(
     say("the site's root ceremony: three approvers with tokens of their own, of whom two must agree")
     say("two approvers sign the release, each alone, with a ticket; the desk promotes it")
     path = firmware or FIRMWARE / f"proofline-demo-{VERSION}-small.hex"
-    wish = Wish(orders=tuple(orders), firmware=os.fspath(path), settings=dict(settings or {}), keys=tuple(keys))
+    wish = Wish(
+        orders=tuple(orders),
+        firmware=os.fspath(path),
+        settings=dict(settings or {}),
+        keys=tuple(keys),
+        probes=tuple(f"vnucleo:fixture-{number}" for number in range(1, benches + 1)),
+        scan=scan,
+    )
     open_office(folder / "office", wish)
     place = folder / "site"
     place.mkdir()
     (place / "root.json").write_bytes(Desk(folder / "office" / "desk").pinned_root)
     (place / "station.json").write_text(json.dumps({"schema": 1, "station": STATION, "site": SITE}))
-    panel = {"schema": 1, "pins": PINS, "scanner": os.fspath(folder / "hands" / "scanner")}
+    panel: dict[str, Any] = {"schema": 1, "pins": PINS, "scanner": os.fspath(folder / "hands" / "scanner")}
+    if benches > 1:
+        panel["pins"] = {**PINS, "positions": POSITION_PINS[:benches]}
     (folder / "hands" / "panel.json").write_text(json.dumps(panel))
 
 

@@ -28,10 +28,10 @@ from gpiozero.pins.mock import MockFactory
 
 from appliance.panel import __main__ as panel
 from appliance.panel import config
+from appliance.panel.pins import at_position
 
 _MAX_LINE = 4096
 _MAX_HOLD_MS = 10_000
-_OUTPUTS = ("red", "blue", "green", "buzzer")
 
 
 class Hands:
@@ -40,6 +40,9 @@ class Hands:
     def __init__(self, settings: config.Config, factory: Any) -> None:
         self._scanner = settings.scanner
         self._pins: dict[str, Any] = {name: factory.pin(pin) for name, pin in settings.pins.items()}
+        for position, pins in enumerate(settings.positions):
+            self._pins |= {at_position(lamp, position): factory.pin(pin) for lamp, pin in pins.items()}
+        self._outputs = [name for name in self._pins if name != "button"]
         self._lock = threading.Lock()
 
     def do(self, wish: dict[str, Any]) -> dict[str, Any]:
@@ -68,9 +71,9 @@ class Hands:
 
     def _lamps(self) -> dict[str, Any]:
         with self._lock:
-            now = {name: bool(self._pins[name].state) for name in _OUTPUTS}
+            now = {name: bool(self._pins[name].state) for name in self._outputs}
             since = {}
-            for name in _OUTPUTS:
+            for name in self._outputs:
                 since[name] = [[int(state.timestamp * 1000), bool(state.state)] for state in self._pins[name].states]
                 self._pins[name].clear_states()
         return {"now": now, "since": since}

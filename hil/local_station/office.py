@@ -41,12 +41,15 @@ class WorkOrder:
 
 @dataclass(frozen=True)
 class Wish:
-    """What the site shall hold. firmware: a path; settings: over SETTINGS; keys: as provisioning printed them."""
+    """What the site shall hold. firmware: a path; settings: over SETTINGS; keys: as provisioning printed them; probes:
+    one, or those of a gang; scan: whether a label has to be scanned."""
 
     orders: tuple[WorkOrder, ...]
     firmware: str
     settings: Mapping[str, int] = field(default_factory=dict)
     keys: tuple[Mapping[str, str], ...] = ()
+    probes: tuple[str, ...] = ("vnucleo:fixture-1",)
+    scan: str = "optional"
 
 
 def open_office(folder: Path, wish: Wish) -> None:
@@ -68,7 +71,7 @@ def _fill(site: DemoSite, wish: Wish) -> None:
     since, until = now - timedelta(days=1), now + timedelta(days=365)
     firmware = Path(wish.firmware)
     with site.edit() as draft:
-        draft.set_profile(SKU, part="stm32f412xg", swclk_hz=4_000_000, prefix="FW")
+        draft.set_profile(SKU, part="stm32f412xg", swclk_hz=4_000_000, prefix="FW", scan=wish.scan)
         draft.add_firmware(
             SKU,
             VERSION,
@@ -104,7 +107,15 @@ def _fill(site: DemoSite, wish: Wish) -> None:
             for key in wish.keys
         ]
         draft.set_station(STATION, site=SITE, origin=ORIGIN, products=[SKU], keys=keys)
-        draft.set_settings(STATION, probe="vnucleo:fixture-1", **{**SETTINGS, **wish.settings})
+        limits = {**SETTINGS, **wish.settings}
+        draft.set_settings(
+            STATION,
+            max_width_ms=limits["max_width_ms"],
+            max_unexported_entries=limits["max_unexported_entries"],
+            session_s=limits["session_s"],
+            probe=wish.probes[0] if len(wish.probes) == 1 else None,
+            gang=wish.probes[1:] and wish.probes,
+        )
     site.approve_and_promote("CHG-1042")
 
 

@@ -63,8 +63,12 @@ class Hands:
 class Scene:
     """A station with stand-ins, the real panel, and hands."""
 
-    def __init__(self, folder: Path) -> None:
-        self.station = Station(folder)
+    def __init__(
+        self, folder: Path, documents: dict[str, Any] | None = None, positions: list[dict[str, int]] | None = None
+    ) -> None:
+        """`documents`: the site's, where not the usual ones; `positions`: lamps of a gang fixture."""
+        self.station = Station(folder, documents)
+        self._pins: dict[str, Any] = PINS if positions is None else {**PINS, "positions": positions}
         world: Any = Calm()
         self.recorder = RecorderStandIn(world)
         self.station.serve("recorder", self.recorder)
@@ -77,7 +81,7 @@ class Scene:
 
     def start(self, heartbeat_ms: int = 60_000) -> None:
         scanner = str(self.station.folder / "scanner")
-        config = {"schema": 1, "pins": PINS, "scanner": scanner, "heartbeat_ms": heartbeat_ms}
+        config = {"schema": 1, "pins": self._pins, "scanner": scanner, "heartbeat_ms": heartbeat_ms}
         self._config.write_text(json.dumps(config))
         hands = self.station.folder / "hands.sock"
         hands.unlink(missing_ok=True)

@@ -93,6 +93,15 @@ def test_a_site_is_filled_by_commands(desktop: Desktop, capsys: pytest.CaptureFi
     assert "releases/demo/1.0.0" in shown
 
 
+def test_a_gang_fixture_is_set_by_commands(desktop: Desktop) -> None:
+    fill(desktop)
+    limits = ("--max-width-ms", "1000", "--max-unexported-entries", "100", "--session-s", "3600")
+    assert desktop.type("settings", "bench-01", *limits, "--gang", "vnucleo:1", "vnucleo:2") == 0
+    desktop.promote("ada", "carol")
+    settings = desktop.desk.published().settings("bench-01")
+    assert (settings.probe, settings.gang) == (None, ("vnucleo:1", "vnucleo:2"))
+
+
 TAKING_BACK = [
     (("expire", "order", "WO-1", "--at", "2026-12-01T00:00:00Z"), "~ closes"),
     (("expire", "release", "demo/1.0.0"), "~ orders/WO-1.json"),

@@ -182,6 +182,8 @@ BROKEN: list[tuple[str, str, object, type[ProoflineError]]] = [
     (SETTINGS, "probe", "", errors.SettingsRefused),
     (SETTINGS, "probe", "a b", errors.SettingsRefused),
     (SETTINGS, "probe", {"id": "x"}, errors.FieldTypeWrong),
+    (SETTINGS, "probe", GONE, errors.FieldMissing),
+    (SETTINGS, "gang", ["vnucleo:1", "vnucleo:2"], errors.SettingsRefused),
 ]
 
 RAW: list[tuple[str, Callable[[bytes], bytes], type[ProoflineError]]] = [
@@ -234,6 +236,40 @@ def test_bytes_that_are_no_document_are_refused_by_name(
     document = strict_json.encode(good_documents()[path])
     with pytest.raises(ProoflineError) as refusal:
         PARSERS[path](bend(document), path)
+    assert type(refusal.value) is expected, refusal.value
+
+
+def gang(*probes: object) -> dict[str, Any]:
+    document = good_documents()[SETTINGS]
+    del document["probe"]
+    return {**document, "gang": list(probes)}
+
+
+def test_a_station_has_one_probe_or_a_gang_of_two_to_eight() -> None:
+    for count in (2, 8):
+        probes = tuple(f"vnucleo:{n}" for n in range(count))
+        found = parse_settings(strict_json.encode(gang(*probes)), SETTINGS)
+        assert (found.probe, found.gang) == (None, probes)
+    one = parse_settings(strict_json.encode(good_documents()[SETTINGS]), SETTINGS)
+    assert (one.probe, one.gang) == ("any", ())
+
+
+@pytest.mark.parametrize(
+    ("probes", "expected"),
+    [
+        ((), errors.FieldLengthWrong),
+        (("a",), errors.FieldLengthWrong),
+        (tuple(f"vnucleo:{n}" for n in range(9)), errors.FieldLengthWrong),
+        (("a", "a"), errors.SettingsRefused),
+        (("a", "b c"), errors.SettingsRefused),
+        (("a", ""), errors.SettingsRefused),
+        (("a", 1), errors.FieldTypeWrong),
+    ],
+)
+def test_a_gang_that_is_none_is_refused_by_name(probes: tuple[object, ...], expected: type[ProoflineError]) -> None:
+    parse_settings(strict_json.encode(gang("a", "b")), SETTINGS)
+    with pytest.raises(ProoflineError) as refusal:
+        parse_settings(strict_json.encode(gang(*probes)), SETTINGS)
     assert type(refusal.value) is expected, refusal.value
 
 
