@@ -19,11 +19,11 @@ def pin_sets(site: Catalogue, station: str) -> tuple[PinSet, ...]:
     return settings.parse(site.read(path)) if path in site.targets else ()
 
 
-def pin_set_of(site: Catalogue, station: str, probe: str) -> PinSet | None:
+def pin_set_of(sets: tuple[PinSet, ...], probe: str) -> PinSet | None:
     """The pins behind a probe `gpioswd:<name>`; None for a probe of another kind. Raises a `PL-SWD` refusal."""
     if not probe.startswith(GPIO_PROBE):
         return None
-    return settings.named(pin_sets(site, station), probe.removeprefix(GPIO_PROBE))
+    return settings.named(sets, probe.removeprefix(GPIO_PROBE))
 
 
 def check_pins(site: Catalogue) -> None:
@@ -31,4 +31,6 @@ def check_pins(site: Catalogue) -> None:
     for station in site.names("pins"):
         pin_sets(site, station)
     for station in site.names("settings"):
-        pin_set_of(site, station, site.settings(station).probe)
+        sets = pin_sets(site, station)
+        for probe in site.settings(station).probes:
+            pin_set_of(sets, probe)

@@ -8,11 +8,13 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Protocol
 
 from appliance.errors import ProoflineError
+from appliance.intake.pins import pin_set_of
 from appliance.line.cycle import Kind
 from appliance.line.plan import Plan
+from appliance.swd.probe import GpioSwdProbe
 from appliance.target.errors import FlashRejected, FlashUncertain, LinkError, MeasurementError
 from appliance.target.program import Erase
-from appliance.target.session import Target, open_target
+from appliance.target.session import Target, open_target, open_target_on
 
 
 class Board(Protocol):
@@ -67,8 +69,14 @@ class TargetBoard:
 
 @contextmanager
 def target_bench(plan: Plan, cancel: threading.Event) -> Iterator[Board]:
-    """The board behind the station's own probe."""
-    with open_target(plan.probe, plan.board, swclk_hz=plan.swclk_hz, cancel=cancel) as target:
+    """The board behind the station's own pins or probe."""
+    pin_set = pin_set_of(plan.pins, plan.probe)
+    opened = (
+        open_target(plan.probe, plan.board, swclk_hz=plan.swclk_hz, cancel=cancel)
+        if pin_set is None
+        else open_target_on(GpioSwdProbe(pin_set), plan.board, swclk_hz=plan.swclk_hz, cancel=cancel)
+    )
+    with opened as target:
         yield TargetBoard(target, plan)
 
 

@@ -11,8 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from hashlib import sha256
 
+from appliance.intake.pins import pin_sets
 from appliance.line.cycle import Route, route_of
 from appliance.line.errors import FirmwareNotAllowed, PolicyNotSupported, PositionUnknown
+from appliance.swd.settings import PinSet
 from appliance.target.boards import BoardProfile, profile_for
 from appliance.target.image import Image, ImageRange, parse_image
 from appliance.verify.site import SiteTrust
@@ -22,7 +24,7 @@ from appliance.verify.site_documents import Profile, Release
 @dataclass(frozen=True, slots=True)
 class Plan:
     """One order's work on a board. `probe` is the station's selector, `<kind>:<id>`; of a gang fixture, those of all
-    positions are in `gang`, and `at` gives a position's own plan."""
+    positions are in `gang`, and `at` gives a position's own plan. `pins`: what its `gpioswd:` probes hang on."""
 
     route: Route
     sku: str
@@ -32,6 +34,7 @@ class Plan:
     image: Image
     ranges: tuple[ImageRange, ...]
     gang: tuple[str, ...] = ()
+    pins: tuple[PinSet, ...] = ()
 
     def at(self, position: int | None) -> Plan:
         """The plan for a press of this position. PositionUnknown where the station's fixture is another one by now."""
@@ -67,6 +70,7 @@ def plan_for(trust: SiteTrust, station: str, order_id: str, event: str) -> Plan:
         image=_image(trust, profile, release, board, ranges),
         ranges=ranges,
         gang=settings.gang,
+        pins=pin_sets(trust, station),
     )
 
 

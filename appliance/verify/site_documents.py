@@ -156,6 +156,11 @@ class Settings:
     probe: str | None
     gang: tuple[str, ...] = ()
 
+    @property
+    def probes(self) -> tuple[str, ...]:
+        """All of the station's probes, in the order of its positions."""
+        return self.gang if self.probe is None else (self.probe,)
+
 
 def parse_profile(document: bytes, path: str) -> Profile:
     top = load(

@@ -88,7 +88,7 @@ class LocalStation:
         self.time = Time(folder / "time")
         self._open.callback(self.time.close)
         self.hands = Lines(folder / "hands" / "panel.sock")
-        places = [folder / ("bench" if number == 1 else f"bench-{number}") for number in range(1, self._count + 1)]
+        places = _bench_places(folder, self._count)
         self.fixtures = [Lines(place / "control.sock") for place in places]
         self.fixture = self.fixtures[0]
         self._places = places
@@ -115,12 +115,25 @@ class LocalStation:
         benches: int = 1,
         firmware: Path | None = None,
         scan: str = "optional",
+        own_pins: bool = False,
         settings: Mapping[str, int] | None = None,
         wrap: Mapping[str, Sequence[str]] | None = None,
         say: Callable[[str], None] = lambda _text: None,
     ) -> LocalStation:
-        """Set a site and a station up in an empty folder, bring the first release in, and wait until it can sign."""
-        prepare(folder, orders, benches=benches, firmware=firmware, scan=scan, settings=settings, say=say)
+        """Set a site and a station up in an empty folder, bring the first release in, and wait until it can sign.
+
+        `own_pins`: the boards hang on the station's own (virtual) pins, as the site's pin settings say, not on probes.
+        """
+        prepare(
+            folder,
+            orders,
+            benches=benches,
+            firmware=firmware,
+            scan=scan,
+            own_pins=own_pins,
+            settings=settings,
+            say=say,
+        )
         say("starting the station's services, each under its own user")
         station = cls(folder, benches=benches, wrap=wrap)
         try:
@@ -307,6 +320,7 @@ def start_bench(place: Path, name: str, module: str = "hil.virtual_nucleo.server
     place.mkdir(exist_ok=True)
     group = ["--gid", str(uid_of("line"))] if separate_users() else []
     doors = ["--socket", os.fspath(place / "probe.sock"), "--control", os.fspath(place / "control.sock")]
+    doors += ["--wire", os.fspath(place / "wire.sock")]
     boards = ["--drawer", os.fspath(place / "drawer"), "--name", name, "--mode", "0660", *group]
     bench = Daemon(place, "bench", [sys.executable, "-m", module, *words, *doors, *boards])
     bench.wait_for(lambda: listens(place / "control.sock"))
@@ -328,6 +342,7 @@ def prepare(
     benches: int = 1,
     firmware: Path | None = None,
     scan: str = "optional",
+    own_pins: bool = False,
     settings: Mapping[str, int] | None = None,
     say: Callable[[str], None] = lambda _text: None,
 ) -> None:
@@ -350,7 +365,8 @@ def prepare(
         firmware=os.fspath(path),
         settings=dict(settings or {}),
         keys=tuple(keys),
-        probes=tuple(f"vnucleo:fixture-{number}" for number in range(1, benches + 1)),
+        probes=tuple(f"{'gpioswd' if own_pins else 'vnucleo'}:fixture-{number}" for number in range(1, benches + 1)),
+        pins=_pin_sets(folder, benches) if own_pins else (),
         scan=scan,
     )
     open_office(folder / "office", wish)
@@ -362,6 +378,18 @@ def prepare(
     if benches > 1:
         panel["pins"] = {**PINS, "positions": POSITION_PINS[:benches]}
     (folder / "hands" / "panel.json").write_text(json.dumps(panel))
+
+
+def _pin_sets(folder: Path, benches: int) -> tuple[dict[str, Any], ...]:
+    """The pins of each fixture: a virtual wire."""
+    return tuple(
+        {"name": f"fixture-{number}", "backend": {"kind": "socket", "path": os.fspath(place / "wire.sock")}}
+        for number, place in enumerate(_bench_places(folder, benches), 1)
+    )
+
+
+def _bench_places(folder: Path, count: int) -> list[Path]:
+    return [folder / ("bench" if number == 1 else f"bench-{number}") for number in range(1, count + 1)]
 
 
 def _enrol_token(place: Path) -> list[dict[str, str]]:

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from appliance.evidence import base64_strict
+from appliance.evidence import base64_strict, strict_json
 from appliance.release.draft import NewStationKey
 from hil.local_station.place import CHECKOUT
 from hil.release_desk import DemoSite
@@ -42,13 +42,14 @@ class WorkOrder:
 @dataclass(frozen=True)
 class Wish:
     """What the site shall hold. firmware: a path; settings: over SETTINGS; keys: as provisioning printed them; probes:
-    one, or those of a gang; scan: whether a label has to be scanned."""
+    one, or those of a gang; pins: what `gpioswd:` probes hang on; scan: whether a label has to be scanned."""
 
     orders: tuple[WorkOrder, ...]
     firmware: str
     settings: Mapping[str, int] = field(default_factory=dict)
     keys: tuple[Mapping[str, str], ...] = ()
     probes: tuple[str, ...] = ("vnucleo:fixture-1",)
+    pins: tuple[Mapping[str, object], ...] = ()
     scan: str = "optional"
 
 
@@ -107,6 +108,8 @@ def _fill(site: DemoSite, wish: Wish) -> None:
             for key in wish.keys
         ]
         draft.set_station(STATION, site=SITE, origin=ORIGIN, products=[SKU], keys=keys)
+        if wish.pins:
+            draft.set_pins(STATION, strict_json.encode({"schema": 1, "pin_sets": list(wish.pins)}))
         limits = {**SETTINGS, **wish.settings}
         draft.set_settings(
             STATION,

@@ -32,11 +32,11 @@ def test_a_gpio_probe_hangs_on_the_pins_that_the_site_approved() -> None:
     trust = site()
     check_references(trust)
     check_pins(trust)
-    found = pin_set_of(trust, "bench-01", "gpioswd:a")
+    found = pin_set_of(pin_sets(trust, "bench-01"), "gpioswd:a")
     assert found is not None
     assert found.name == "a"
     assert pin_sets(trust, "bench-02") == ()
-    assert pin_set_of(trust, "bench-01", "vnucleo:a") is None
+    assert pin_set_of((), "vnucleo:a") is None
 
 
 def changed(**fields: object) -> dict[str, Any]:
