@@ -2,6 +2,8 @@
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/sbin:/sbin
 python := .venv/bin/python
+# what makes and runs images mounts things
+as_root := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=PROOFLINE_IMAGE_TESTS)
 # services run as users of their own, who may not be able to enter the folder above this checkout
 reachably := $(python) -m hil.local_station.place $(python)
 
@@ -9,10 +11,10 @@ reachably := $(python) -m hil.local_station.place $(python)
 soaking = $(shell grep -rl PROOFLINE_SOAK --include='test_*.py' tests hil/tests)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test soak bench lint docs lock clean
+.PHONY: help setup run test soak bench lint docs lock clean image image-lock image-boot image-test repro
 
 help: ## show this list
-	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
 setup: ## install what is missing (Debian packages, .venv from the locks, the board's firmware)
 	@requirements/setup
@@ -33,6 +35,21 @@ lint: setup ## formatting, lint rules and types alone
 	@$(python) -m ruff format --check --diff .
 	@$(python) -m ruff check .
 	@$(python) -m mypy
+
+image: setup ## the appliance image and all it is made of, as root or through sudo; see docs/image.md
+	@image/build image
+
+image-lock: setup ## write the image's locks anew and show what changed
+	@image/build lock
+
+image-boot: image ## boot the image in QEMU and show its console until it says whether it is ready
+	@$(as_root) $(python) -m hil.virtual_station
+
+image-test: image ## boot the image, look at its lamps, press its button, read its journal
+	@PROOFLINE_IMAGE_TESTS=1 $(as_root) $(python) -m pytest hil/tests/image $(ARGS)
+
+repro: setup ## build twice, elsewhere and otherwise, and compare every shipped file
+	@image/build repro
 
 docs: setup ## write docs/errors.md anew from the error classes
 	@$(python) -m appliance.docgen docs/errors.md

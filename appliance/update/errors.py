@@ -45,3 +45,20 @@ class SlotUnverified(HealthError):
 class SlotUnreadable(HealthError):
     code = "PL-HLT-007"
     engineer = "{device} cannot be read at byte {at} of {size}: {why}."
+
+
+class SlotError(ProoflineError):
+    """Which slot starts next cannot be said or written."""
+
+    operator = "The station does not know which of its two systems it runs. Call the line engineer."
+    action = "Restart the station. If it says so again, write its card anew."
+
+
+class SlotStateDamaged(SlotError):
+    code = "PL-SLT-001"
+    engineer = "A copy of the slot state is not one: {why}."
+
+
+class SlotUnknown(SlotError):
+    code = "PL-SLT-002"
+    engineer = "Which slot runs is not known: {why}."

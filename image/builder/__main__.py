@@ -1,6 +1,7 @@
 """`image/build VERB`: the image from a clean machine, in named steps that say what they do.
 
   image   everything: tools tree, Debian's packages, root, slots, disk, SBOM, build record -> .build/image/scratch/out
+  repro   a second build from nothing, in another place, on another file system, on one processor; every file compared
   lock    ask the mirrors what is newest, show what changes, write image/packages.lock and image/wheels.lock
 
 - A step whose inputs did not change is not done again; the steps that are fast are always done.
@@ -16,10 +17,10 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from image.builder import archive, wheels
+from image.builder import archive, record, wheels
 from image.builder.archive import ArchiveError, Package
 from image.builder.tree import CHECKOUT, StepFailed, ToolsTree, emulate_arm64
 from image.builder.wheels import WheelError
@@ -75,6 +76,58 @@ def image() -> Path:
         say(f"{digest[:16]}…  {about['sizes'].get(name, 0) / 2**20:7.1f} MiB  {name}")
     say(f"made {os.path.relpath(scratch / 'out', CHECKOUT)}/disk.raw, root hash {about['verity']}")
     return scratch / "out"
+
+
+def repro() -> None:
+    """Build twice and compare. Raises StepFailed with a report when anything that is shipped differs."""
+    first = image()
+    again = WORK / "again"
+    again.mkdir(exist_ok=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8G,mode=0755", "tmpfs", again], check=True)
+    try:
+        # what was fetched may be the same; everything that is made is made anew
+        for name in ("archive", "scratch/wheels"):
+            (again / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copytree(WORK / name, again / name)
+        say("building again, in another place")
+        command = ["taskset", "--cpu-list", "0", sys.executable, "-m", "image.builder", "image"]
+        subprocess.run(command, check=True, env={**os.environ, "PROOFLINE_IMAGE_WORK": os.fspath(again)})
+        told = differences(first, again / "scratch" / "out")
+        if told:
+            told += tree_differences(WORK / "scratch" / "root", again / "scratch" / "root")
+            raise StepFailed("the two builds differ:\n" + "\n".join(f"  {line}" for line in told))
+    finally:
+        subprocess.run(["umount", again], check=True)
+    say("both builds have the same bytes")
+
+
+def differences(one: Path, other: Path) -> list[str]:
+    """The shipped files whose digests differ between two builds."""
+    first, second = (json.loads((place / "build.json").read_text("utf-8"))["artefacts"] for place in (one, other))
+    return [
+        f"{name}: {first.get(name)} and {second.get(name)}"
+        for name in sorted(first | second)
+        if first.get(name) != second.get(name)
+    ]
+
+
+def tree_differences(one: Path, other: Path) -> list[str]:
+    """Which files of two root file systems differ, and in what: for whoever looks for the reason."""
+
+    def described(tree: Path) -> dict[str, str]:
+        found = {}
+        for path in tree.rglob("*"):
+            about = path.lstat()
+            content = str(path.readlink()) if path.is_symlink() else record.sha256(path) if path.is_file() else ""
+            owner = f"{about.st_uid}:{about.st_gid}"
+            found[str(path.relative_to(tree))] = (
+                f"{about.st_mode:o} {owner} {int(about.st_mtime)} {about.st_nlink if path.is_file() else 0} {content}"
+            )
+        return found
+
+    first, second = described(one), described(other)
+    names = sorted(name for name in first.keys() | second.keys() if first.get(name) != second.get(name))
+    return [f"/{name}\n    {first.get(name, 'not there')}\n    {second.get(name, 'not there')}" for name in names[:200]]
 
 
 def take_apart(packages: Sequence[Package], folder: Path) -> None:
@@ -144,7 +197,7 @@ def source(scratch: Path) -> tuple[str, int]:
 
 
 def main() -> int:
-    verbs = {"image": image, "lock": lock}
+    verbs: dict[str, Callable[[], object]] = {"image": image, "lock": lock, "repro": repro}
     if len(sys.argv) != 2 or sys.argv[1] not in verbs:
         sys.stderr.write(__doc__ or "")
         return 2

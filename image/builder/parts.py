@@ -10,14 +10,13 @@ import hashlib
 import os
 import re
 import shutil
-import struct
 import subprocess
 import uuid
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from appliance.update import slotstate
 from image.builder.root import CHECKOUT, SCRATCH, Words, modules
 
 MIB = 1 << 20
@@ -239,13 +238,6 @@ def boot_files(loose: Path, work: Path, epoch: int) -> dict[str, Path]:
     return files
 
 
-def slot_state(values: Mapping[str, str]) -> bytes:
-    """One copy of the slot state, as U-Boot's `env import -c` reads it (image/boot/boot.cmd)."""
-    text = b"".join(f"{name}={value}".encode() + b"\0" for name, value in sorted(values.items())) + b"\0"
-    text = text.ljust(BLOCK - 4, b"\0")
-    return struct.pack("<I", zlib.crc32(text)) + text
-
-
 def disk(image: Path, contents: Mapping[str, Path]) -> None:
     """The whole card: a GPT with fixed ids, and the partitions' contents."""
     layout = [f"label: gpt\nlabel-id: {uuid.uuid5(_NAMESPACE, 'disk')}\nfirst-lba: 2048\n"]
@@ -277,8 +269,7 @@ def disk(image: Path, contents: Mapping[str, Path]) -> None:
                 check=True,
             )
         file.seek(places["proofline-slots"])
-        first = {"s_seq": "1", "s_order": "a b", "s_a": "3", "s_b": "0", "s_ga": "0", "s_gb": "0", "s_last": "a"}
-        file.write(slot_state(first))
+        file.write(slotstate.encode(slotstate.fresh("a")))
 
 
 def _initrd_modules(root: Path, kernel: Path, tree: Path) -> None:

@@ -24,8 +24,44 @@ Words = list[str | os.PathLike[str]]
 CHECKOUT = Path("/checkout")
 SCRATCH = Path("/scratch")
 SITE_PACKAGES = "usr/lib/python3/dist-packages"
-_MASKED = ("systemd-firstboot.service", "systemd-homed.service", "e2scrub_all.timer", "e2scrub_reap.service")
-_MADE = ("site", "state", "efi", "proc", "sys", "dev", "run", "tmp", "root", "var", "usr/share/proofline")
+_MASKED = (
+    # nobody logs in
+    "systemd-logind.service",
+    "systemd-user-sessions.service",
+    "systemd-ask-password-console.path",
+    "systemd-ask-password-wall.path",
+    # made for systems that change themselves
+    "systemd-firstboot.service",
+    "systemd-update-done.service",
+    "systemd-hwdb-update.service",
+    "systemd-journal-catalog-update.service",
+    "ldconfig.service",
+    "e2scrub_all.timer",
+    "e2scrub_reap.service",
+    # nothing here uses them
+    "dev-hugepages.mount",
+    "sys-fs-fuse-connections.mount",
+    "sys-kernel-tracing.mount",
+    "proc-sys-fs-binfmt_misc.automount",
+    "modprobe@drm.service",
+    "modprobe@fuse.service",
+    "modprobe@configfs.service",
+)
+_MADE = (
+    "home",
+    "srv",
+    "site",
+    "state",
+    "efi",
+    "proc",
+    "sys",
+    "dev",
+    "run",
+    "tmp",
+    "root",
+    "var",
+    "usr/share/proofline",
+)
 
 
 def make(base: Path, root: Path, *, version: str, epoch: int, kernel: Path, wheels: Path) -> None:
@@ -207,6 +243,7 @@ def settings(root: Path, version: str, epoch: int) -> None:
     (root / "usr/lib/proofline").mkdir(exist_ok=True)
     # a place for what is only known at boot: see image/initrd/init
     (root / "usr/lib/proofline/image.json").write_text("{}\n", "ascii")
+    subprocess.run(["journalctl", f"--root={root}", "--update-catalog"], check=True)
     floor = root / "usr/lib/clock-epoch"
     floor.touch()
     os.utime(floor, (epoch, epoch))

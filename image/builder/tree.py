@@ -75,8 +75,24 @@ class ToolsTree:
     def run(self, command: Sequence[str], log: str, *, env: Mapping[str, str] | None = None) -> None:
         """Run a command inside; its output goes to a log in the scratch folder."""
         given = [f"{name}={value}" for name, value in (env or {}).items()]
-        inside = [_HERE / "in_tree", self.tree, CHECKOUT, self.scratch, "env", *given, *command]
+        inside: list[str | os.PathLike[str]] = [
+            _HERE / "in_tree",
+            self.tree,
+            CHECKOUT,
+            self.scratch,
+            "env",
+            *given,
+            *command,
+        ]
         run(inside, self.scratch / log)
+
+    def ask(self, command: Sequence[str]) -> str:
+        """Run a command inside; what it printed."""
+        inside: list[str | os.PathLike[str]] = [_HERE / "in_tree", self.tree, CHECKOUT, self.scratch, *command]
+        done = subprocess.run(inside, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise StepFailed(f"{' '.join(command)} ended with {done.returncode}: {done.stderr.strip()[-2000:]}")
+        return done.stdout
 
 
 def emulate_arm64(emulator: Path, say: Callable[[str], None]) -> None:
