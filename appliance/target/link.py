@@ -79,6 +79,7 @@ def named(stage: str) -> Iterator[None]:
 
 # The order matters: a memory fault is a transfer error from a device that does answer.
 _NAMES: tuple[tuple[tuple[type[Exception], ...], type[TargetError]], ...] = (
+    ((TimeoutError,), DebuggerFault),  # ours, of a core that does not halt; an OSError all the same
     ((exceptions.ProbeError, OSError), ProbeLost),
     ((exceptions.TransferFaultError,), DebuggerFault),
     ((exceptions.TransferError,), TargetSilent),
@@ -167,11 +168,14 @@ class Link:
         """The program counter at which the core halted by itself. Raises as `call` does."""
         core = self.core
         deadline = time.monotonic() + timeout_s
-        while (state := core.get_state()) is not Target.State.HALTED:
+        while not (status := core.read32(core.DHCSR)) & core.S_HALT:
             self.stop_if_cancelled(stage)
-            if state is Target.State.LOCKUP or time.monotonic() > deadline:
+            if status & core.S_RESET_ST:  # sticky, cleared by each read: since our code was started (ARMv7-M C1.6.2)
                 core.halt()
-                raise TimeoutError(f"{state.name.lower()} instead of halted, at most {timeout_s} s after its start")
+                raise DebuggerFault(stage=stage, reason="the device was reset while code of ours ran on it")
+            if status & core.S_LOCKUP or time.monotonic() > deadline:
+                core.halt()
+                raise TimeoutError(f"DHCSR {status:#010x} instead of halted, at most {timeout_s} s after its start")
         return cast("int", core.read_core_register("pc"))
 
     def stop(self) -> None:

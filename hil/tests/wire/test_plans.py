@@ -36,6 +36,7 @@ from hil.firmware import image_path
 from hil.tests.board.tools import FLASH
 from hil.tests.target.sabotage import PROFILE, SWCLK_HZ, UID
 from hil.virtual_nucleo.board import Board
+from hil.virtual_nucleo.vtime import PS_PER_MS
 from hil.virtual_nucleo.wire import Wire
 from hil.virtual_nucleo.wire_faults import (
     NO_FAULTS,
@@ -106,13 +107,27 @@ def probe_on(wire: Wire) -> GpioSwdProbe:
     return GpioSwdProbe(PIN_SET, opener=lambda _: pins.on_capsule(wire.capsule()))
 
 
-def make_unit(plan: FaultPlan, begins: dict[str, int] | None = None) -> Unit:
+class Watched(Wire):
+    """Notes the transfers that found the core running code of ours: a patient poll of DHCSR takes the board's time."""
+
+    polls: list[int]
+
+    def _answer(self, request: int, transfer: int, cycles: int) -> int:
+        assert self.soc is not None
+        before = self.soc.time.now
+        answer = super()._answer(request, transfer, cycles)
+        if self.soc.time.now - before > PS_PER_MS:
+            self.polls.append(transfer)
+        return answer
+
+
+def make_unit(plan: FaultPlan, begins: dict[str, int] | None = None, wire_type: type[Wire] = Wire) -> Unit:
     """A used board is programmed and measured while *plan* happens; any error but a `TargetError` is the test's."""
     board = Board(UID)
     board.power_on()
     board.array.main[: len(_OLD)] = _OLD
     board.press_reset()
-    wire = Wire(board.soc)
+    wire = wire_type(board.soc)
     performance = wire.attach(plan)
     unit = Unit(board, wire, before=board.flash)
     probe = probe_on(wire)
@@ -266,3 +281,20 @@ def test_each_fault_has_its_error(
     assert unit.error.details.get("cause") == (cause.code if cause else None)
     assert complaint(unit, undisturbed) is None
     rework(unit)
+
+
+def test_a_reset_while_code_of_ours_runs_is_noticed_at_once(
+    undisturbed: Undisturbed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    polls: list[int] = []
+    monkeypatch.setattr(Watched, "polls", polls, raising=False)
+    assert make_unit(NO_FAULTS, wire_type=Watched).succeeded
+    assert {bool(poll < undisturbed.begins["measure"]) for poll in polls} == {True, False}
+    seen = Counter[str]()
+    for poll in polls:
+        unit = make_unit(FaultPlan((ResetHeld(poll, 2, 10),)))
+        assert unit.error is not None
+        assert complaint(unit, undisturbed) is None
+        seen[str(unit.error.details.get("cause", unit.error.code))] += "was reset while" in str(unit.error)
+    assert seen == Counter({DebuggerFault.code: seen[DebuggerFault.code]})
+    assert seen[DebuggerFault.code] >= 3, "the old firmware, the half and the whole new one"
