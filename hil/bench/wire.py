@@ -83,7 +83,7 @@ def _cycles(bench: WireBench) -> None:
 
 def _by_openocd(bench: WireBench, data: bytes) -> tuple[int, int]:
     (bench.folder / "in.bin").write_bytes(data)
-    with _openocd(bench) as command:
+    with openocd_on(bench) as command:
         command("reset halt")
         command("poll off")  # or its looks at the core are counted as well
         write = _counted(bench, lambda: command(f"load_image in.bin {_RAM:#x} bin"))
@@ -97,7 +97,7 @@ def _by_ours(bench: WireBench, data: bytes) -> tuple[int, int]:
     words = list(memoryview(data).cast("I"))
     options = {"frequency": _SWCLK_HZ, "auto_unlock": False, "cache.enable_memory": False}
     back: list[int] = []
-    with Session(_probe(bench), target_override=_PART, options=options) as session:
+    with Session(gpio_probe(bench), target_override=_PART, options=options) as session:
         core = session.target.primary_core
         core.halt()
 
@@ -125,7 +125,7 @@ def _programming(bench: WireBench) -> None:
     noise = random.Random(65).randbytes(_LENGTH - len(start))
     image = parse_image(start + noise, "bin", profile, _FLASH)
     began, before = time.perf_counter(), bench.do("time")
-    with open_target_on(_probe(bench), profile, swclk_hz=_SWCLK_HZ) as target:
+    with open_target_on(gpio_probe(bench), profile, swclk_hz=_SWCLK_HZ) as target:
         connected = time.perf_counter()
         target.program(image)
         programmed = time.perf_counter()
@@ -168,14 +168,14 @@ def _core() -> None:
     )
 
 
-def _probe(bench: WireBench) -> GpioSwdProbe:
+def gpio_probe(bench: WireBench) -> GpioSwdProbe:
     pin_set = {"name": "bench", "backend": {"kind": "socket", "path": bench.wire_door}}
     (parsed,) = parse(json.dumps({"schema": 1, "pin_sets": [pin_set]}).encode())
     return GpioSwdProbe(parsed)
 
 
 @contextmanager
-def _openocd(bench: WireBench) -> Iterator[Callable[[str], str]]:
+def openocd_on(bench: WireBench) -> Iterator[Callable[[str], str]]:
     """An OpenOCD that has connected, and takes commands until the end; each returns when it is done."""
     with (
         (bench.folder / "openocd.log").open("w") as log,
