@@ -11,7 +11,7 @@ reachably := $(python) -m hil.local_station.place $(python)
 soaking = $(shell grep -rl PROOFLINE_SOAK --include='test_*.py' tests hil/tests)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test soak bench lint docs lock clean image image-lock image-boot image-test repro
+.PHONY: help setup run test soak bench lint docs lock clean image image-lock image-boot image-test image-bench repro
 
 help: ## show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -47,6 +47,9 @@ image-boot: image ## boot the image in QEMU and show its console until it says w
 
 image-test: image ## boot the image, look at its lamps, press its button, read its journal
 	@PROOFLINE_IMAGE_TESTS=1 $(as_root) $(python) -m pytest hil/tests/image $(ARGS)
+
+image-bench: image ## the image's figures, one JSON object a line
+	@image/build bench
 
 repro: setup ## build twice, elsewhere and otherwise, and compare every shipped file
 	@image/build repro

@@ -34,12 +34,22 @@ class Card:
 
     def slot_state(self) -> slotstate.State | None:
         """What the boot script will act on."""
+        return slotstate.read(self._slots())[0]
+
+    def keep_slot_state(self, state: slotstate.State) -> None:
+        """Write both copies as if this were the newest state and its predecessor."""
+        copy = self._slots()
+        for place in slotstate.PLACES:
+            slotstate.write(copy, state, place)
+        self.put("proofline-slots", copy)
+
+    def _slots(self) -> Path:
         offset, size = self.partitions()["proofline-slots"]
         copy = self.disk.parent / "slots.raw"
         with self.disk.open("rb") as file:
             file.seek(offset)
             copy.write_bytes(file.read(size))
-        return slotstate.read(copy)[0]
+        return copy
 
     def flip(self, partition: str, offset: int) -> None:
         """One bit of one byte in a partition becomes another."""

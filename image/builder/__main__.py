@@ -2,6 +2,7 @@
 
   image   everything: tools tree, Debian's packages, root, slots, disk, SBOM, build record -> .build/image/scratch/out
   repro   a second build from nothing, in another place, on another file system, on one processor; every file compared
+  bench   figures of the image that was made, one JSON object a line
   lock    ask the mirrors what is newest, show what changes, write image/packages.lock and image/wheels.lock
 
 - A step whose inputs did not change is not done again; the steps that are fast are always done.
@@ -20,7 +21,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from image.builder import archive, record, wheels
+from image.builder import archive, bench, record, wheels
 from image.builder.archive import ArchiveError, Package
 from image.builder.tree import CHECKOUT, StepFailed, ToolsTree, emulate_arm64
 from image.builder.wheels import WheelError
@@ -99,6 +100,11 @@ def repro() -> None:
     finally:
         subprocess.run(["umount", again], check=True)
     say("both builds have the same bytes")
+
+
+def measure() -> None:
+    """Print the figures of the image that is there."""
+    sys.stdout.write(bench.lines(ToolsTree(WORK / "tools", WORK / "scratch")))
 
 
 def differences(one: Path, other: Path) -> list[str]:
@@ -197,7 +203,7 @@ def source(scratch: Path) -> tuple[str, int]:
 
 
 def main() -> int:
-    verbs: dict[str, Callable[[], object]] = {"image": image, "lock": lock, "repro": repro}
+    verbs: dict[str, Callable[[], object]] = {"image": image, "lock": lock, "repro": repro, "bench": measure}
     if len(sys.argv) != 2 or sys.argv[1] not in verbs:
         sys.stderr.write(__doc__ or "")
         return 2
