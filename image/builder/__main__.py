@@ -80,26 +80,38 @@ def image() -> Path:
 
 
 def repro() -> None:
-    """Build twice and compare. Raises StepFailed with a report when anything that is shipped differs."""
-    first = image()
+    """Build what is committed twice and compare. Raises StepFailed with a report when anything that is shipped differs.
+
+    The first build uses what is there (tools tree, installed packages); the second has nothing but the fetched files,
+    another path, another kind of file system and one processor.
+    """
     again = WORK / "again"
     again.mkdir(exist_ok=True)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8G,mode=0755", "tmpfs", again], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=10G,mode=0755", "tmpfs", again], check=True)
     try:
         # what was fetched may be the same; everything that is made is made anew
         for name in ("archive", "scratch/wheels"):
-            (again / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copytree(WORK / name, again / name)
-        say("building again, in another place")
-        command = ["taskset", "--cpu-list", "0", sys.executable, "-m", "image.builder", "image"]
-        subprocess.run(command, check=True, env={**os.environ, "PROOFLINE_IMAGE_WORK": os.fspath(again)})
-        told = differences(first, again / "scratch" / "out")
+        say("building what is committed")
+        build_frozen(WORK / "frozen", WORK, [])
+        say("building it again from nothing, in another place")
+        build_frozen(again / "elsewhere" / "frozen", again, ["taskset", "--cpu-list", "0"])
+        told = differences(WORK / "scratch" / "out", again / "scratch" / "out")
         if told:
             told += tree_differences(WORK / "scratch" / "root", again / "scratch" / "root")
             raise StepFailed("the two builds differ:\n" + "\n".join(f"  {line}" for line in told))
     finally:
         subprocess.run(["umount", again], check=True)
     say("both builds have the same bytes")
+
+
+def build_frozen(clone: Path, work: Path, prefix: Sequence[str]) -> None:
+    """Build the checkout's last commit from a clone of it, so that nobody's work in progress takes part."""
+    shutil.rmtree(clone, ignore_errors=True)
+    safe = ["-c", f"safe.directory={CHECKOUT}", "-c", f"safe.directory={CHECKOUT}/.git"]
+    subprocess.run(["git", *safe, "clone", "--quiet", "--shared", CHECKOUT, clone], check=True)
+    surroundings = {**os.environ, "PROOFLINE_IMAGE_WORK": os.fspath(work), "PYTHONPATH": os.fspath(clone)}
+    subprocess.run([*prefix, sys.executable, "-m", "image.builder", "image"], check=True, cwd=clone, env=surroundings)
 
 
 def measure() -> None:
