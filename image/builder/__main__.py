@@ -93,9 +93,10 @@ def repro() -> None:
         for name in ("archive", "scratch/wheels"):
             shutil.copytree(WORK / name, again / name)
         say("building what is committed")
-        build_frozen(WORK / "frozen", WORK, [])
+        build_frozen(CHECKOUT, WORK / "frozen", WORK, [])
         say("building it again from nothing, in another place")
-        build_frozen(again / "elsewhere" / "frozen", again, ["taskset", "--cpu-list", "0"])
+        # from the first clone: somebody may have committed meanwhile
+        build_frozen(WORK / "frozen", again / "elsewhere" / "frozen", again, ["taskset", "--cpu-list", "0"])
         told = differences(WORK / "scratch" / "out", again / "scratch" / "out")
         if told:
             told += tree_differences(WORK / "scratch" / "root", again / "scratch" / "root")
@@ -105,11 +106,11 @@ def repro() -> None:
     say("both builds have the same bytes")
 
 
-def build_frozen(clone: Path, work: Path, prefix: Sequence[str]) -> None:
-    """Build the checkout's last commit from a clone of it, so that nobody's work in progress takes part."""
+def build_frozen(origin: Path, clone: Path, work: Path, prefix: Sequence[str]) -> None:
+    """Build a repository's last commit from a clone of it, so that nobody's work in progress takes part."""
     shutil.rmtree(clone, ignore_errors=True)
-    safe = ["-c", f"safe.directory={CHECKOUT}", "-c", f"safe.directory={CHECKOUT}/.git"]
-    subprocess.run(["git", *safe, "clone", "--quiet", "--shared", CHECKOUT, clone], check=True)
+    safe = ["-c", f"safe.directory={origin}", "-c", f"safe.directory={origin}/.git"]
+    subprocess.run(["git", *safe, "clone", "--quiet", "--shared", origin, clone], check=True)
     surroundings = {**os.environ, "PROOFLINE_IMAGE_WORK": os.fspath(work), "PYTHONPATH": os.fspath(clone)}
     subprocess.run([*prefix, sys.executable, "-m", "image.builder", "image"], check=True, cwd=clone, env=surroundings)
 
