@@ -21,9 +21,8 @@ import signal
 import subprocess
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
 from hil.virtual_station.card import Card
 from hil.virtual_station.places import CHECKOUT, SCRATCH, TREE
@@ -42,13 +41,13 @@ class NotSeen(Exception):
 class VirtualStation:
     """One emulated station. `folder` is made below the scratch folder, which the tools tree sees as /scratch."""
 
-    def __init__(self, name: str, *, out: Path | None = None) -> None:
+    def __init__(self, name: str, *, board: Literal["virt", "raspi3b"] = "virt") -> None:
         self.folder = SCRATCH / "stations" / name
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
         self.disk = self.folder / "disk.raw"
-        self._out = out or SCRATCH / "out"
-        subprocess.run(["cp", "--sparse=always", self._out / "disk.raw", self.disk], check=True)
+        self._board = board
+        subprocess.run(["cp", "--sparse=always", SCRATCH / "out" / "disk.raw", self.disk], check=True)
         os.truncate(self.disk, _CARD_BYTES)
         self._process: subprocess.Popen[bytes] | None = None
         self.boots = 0
@@ -63,17 +62,12 @@ class VirtualStation:
         for name in ("qmp", "qtest"):
             (self.folder / name).unlink(missing_ok=True)
         here = f"/scratch/stations/{self.folder.name}"
-        net = (
-            ["-netdev", "user,id=net", "-device", "virtio-net-pci,netdev=net,romfile="] if network else ["-nic", "none"]
-        )
-        # acpi=off: with firmware and ACPI, QEMU leaves the pin controller out
+        if self._board == "virt":
+            machine = _virt(f"{here}/disk.raw", network=network)
+        else:
+            machine = _raspi3b(f"{here}/disk.raw")
         command = [
-            *("qemu-system-aarch64", "-M", "virt,acpi=off", "-cpu", "cortex-a72", "-accel", "tcg,thread=multi"),
-            *("-m", "1024", "-smp", "2", "-display", "none", "-monitor", "none", "-no-reboot"),
-            *("-bios", f"/scratch/{self._out.relative_to(SCRATCH)}/u-boot-qemu.bin"),
-            *("-drive", f"file={here}/disk.raw,if=none,id=card,format=raw,cache=writeback"),
-            *("-device", "virtio-blk-pci,drive=card,romfile=", "-device", "i6300esb"),
-            *("-device", "virtio-rng-pci", "-device", "qemu-xhci", "-rtc", f"base={rtc}", *net, *extra),
+            *(*machine, "-display", "none", "-monitor", "none", "-no-reboot", "-rtc", f"base={rtc}", *extra),
             *("-serial", f"file:{here}/console-{self.boots}.txt"),
             *("-qmp", f"unix:{here}/qmp,server=on,wait=off", "-qtest", f"unix:{here}/qtest,server=on,wait=off"),
         ]
@@ -88,8 +82,9 @@ class VirtualStation:
         self.powered_at = time.monotonic()
         try:
             self.qmp = Qmp(self.folder / "qmp")
-            self.pins = Pins(self.folder / "qtest", self.qmp)
-            self.pins.drive(BUTTON, high=False)
+            if self._board == "virt":
+                self.pins = Pins(self.folder / "qtest", self.qmp)
+                self.pins.drive(BUTTON, high=False)
         except QemuGone as error:
             self.power_cut()
             raise QemuGone((self.folder / "qemu.txt").read_text("utf-8", "replace")) from error
@@ -181,3 +176,27 @@ class VirtualStation:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.power_cut()
+
+
+def _virt(disk: str, *, network: bool) -> list[str]:
+    """QEMU's own machine, with Debian's U-Boot for it: it has pins that the outside can drive."""
+    net = ["-netdev", "user,id=net", "-device", "virtio-net-pci,netdev=net,romfile="] if network else ["-nic", "none"]
+    return [
+        # acpi=off: with firmware and ACPI, QEMU leaves the pin controller out
+        *("qemu-system-aarch64", "-M", "virt,acpi=off", "-cpu", "cortex-a72", "-accel", "tcg,thread=multi"),
+        *("-m", "1024", "-smp", "2", "-bios", "/scratch/out/u-boot-qemu.bin"),
+        *("-drive", f"file={disk},if=none,id=card,format=raw,cache=writeback"),
+        *("-device", "virtio-blk-pci,drive=card,romfile=", "-device", "i6300esb"),
+        *("-device", "virtio-rng-pci", "-device", "qemu-xhci", *net),
+    ]
+
+
+def _raspi3b(disk: str) -> list[str]:
+    """A Raspberry Pi 3 with its card, from Debian's u-boot-rpi on. The console is the mini UART, QEMU's second."""
+    (tree,) = (SCRATCH / "loose/linux").glob("usr/lib/linux-image-*/broadcom/bcm2837-rpi-3-b.dtb")
+    return [
+        *("qemu-system-aarch64", "-M", "raspi3b", "-accel", "tcg,thread=multi"),
+        *("-kernel", "/scratch/loose/u-boot-rpi/usr/lib/u-boot/rpi_3/u-boot.bin"),
+        *("-dtb", f"/scratch/{tree.relative_to(SCRATCH)}", "-drive", f"file={disk},if=sd,format=raw"),
+        *("-serial", "null"),
+    ]
