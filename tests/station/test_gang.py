@@ -195,27 +195,44 @@ def test_scanned_labels_belong_to_their_positions(station: LocalStation) -> None
 
 
 def test_a_line_killed_in_the_middle_recovers_each_on_its_own(station: LocalStation) -> None:
+    # Small units are quick and the blow comes from outside: it may fall too late, so it is struck until one has fallen
+    # in the middle. What has to hold then has to hold after every blow.
+    gang: list[Outcome] = []
+    for _ in range(12):
+        gang = killed_while_working(station)
+        assert len(gang) == N
+        assert set(verdicts(gang)) <= {"pass", "aborted", "quarantined"}
+        assert gang[3].verdict == "aborted"
+        assert all(one.index is not None for one in gang)
+        if "quarantined" in verdicts(gang):
+            break
+    assert "quarantined" in verdicts(gang)
+    assert station.look()["pattern"] == "attention"
+    station.wait_open()
+    load(station)
+    assert press(station)[0] == "pass"
+
+
+def killed_while_working(station: LocalStation) -> list[Outcome]:
+    """Three boards and an empty position, and the line killed as soon as a board is seen to be programmed."""
     load(station)
     station.remove(3)
     before, restarts = station.presses(), station.supervisor.restarts("line")
     station.press()
     deadline = time.monotonic() + 60
-    while not {"program", "measure"} & {one["stage"] for one in station.look()["positions"] if not one["verdict"]}:
+    while True:
+        seen = station.look()
+        working = {one["stage"] for one in seen["positions"] if not one["verdict"]}
+        if {"program", "measure"} & working:
+            station.supervisor.kill("line")
+            station.supervisor.wait_restarted("line", restarts)
+            break
+        if seen["presses"] > before and seen["pattern"] not in {"running", "starting"}:
+            break  # too late
         assert time.monotonic() < deadline
-        time.sleep(0.005)
-    station.supervisor.kill("line")
-    station.supervisor.wait_restarted("line", restarts)
-    seen = station.wait_outcome(before)
-    gang = station.gang()
-    assert seen.pattern == "attention"
-    assert len(gang) == N
-    assert set(verdicts(gang)) <= {"pass", "aborted", "quarantined"}
-    assert "quarantined" in verdicts(gang)
-    assert gang[3].verdict == "aborted"
-    assert all(one.index is not None for one in gang)
+    station.wait_outcome(before)
     station.wait_open()
-    load(station)
-    assert press(station)[0] == "pass"
+    return station.gang()
 
 
 def test_the_whole_log_holds_for_a_station_of_four(station: LocalStation, capsys: pytest.CaptureFixture[str]) -> None:
