@@ -26,3 +26,13 @@ def test_a_unit_over_the_stations_own_pins_passes_and_says_so(folder: Path) -> N
         empty = station.press_and_wait()
         assert empty.verdict == "aborted"
         assert empty.pattern != "pass"
+
+
+def test_a_gang_on_pins_of_its_own_has_a_proof_for_each_board(folder: Path) -> None:
+    with LocalStation.make(folder / "gang", [WorkOrder("WO-1", 10)], benches=2, own_pins=True) as station:
+        station.sign_in()
+        station.choose("WO-1")
+        for position in range(2):
+            station.insert(fresh_uid(), position)
+        assert station.press_and_wait().pattern == "pass"
+        assert [one.verdict for one in station.gang()] == ["pass", "pass"]
