@@ -124,7 +124,9 @@ class VirtualStation:
         return re.sub(r"\x1b(\[[0-9;?!]*[A-Za-z]|[78])|\r", "", text)
 
     def tail(self) -> str:
-        return "\n".join(self.console().splitlines()[-15:])
+        """The console's last lines, and what QEMU said of the machine (a watchdog that fired, a reset)."""
+        events = [] if self.qmp is None else [str(event["event"]) for _at, event in self.qmp.events]
+        return "\n".join([*self.console().splitlines()[-15:], f"QEMU: {', '.join(events) or 'nothing'}"])
 
     def wait_console(self, pattern: str, *, timeout_s: float = 300.0) -> re.Match[str]:
         """Wait until a line of the console matches; NotSeen when the guest ends before, or time is up."""

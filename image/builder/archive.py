@@ -182,6 +182,8 @@ def _apt(home: Path, architecture: str) -> Callable[[str], list[str]]:
         f"APT::Architecture={architecture}",
         f"APT::Architectures={architecture}",
         "APT::Sandbox::User=root",
+        # apt counts itself as essential; mkosi tells it not to, and the image has no use for it
+        "pkgCacheGen::ForceEssential=,",
     ]
     flags = [flag for option in options for flag in ("-o", option)]
     return lambda program: [program, "-q", *flags] if program == "apt-get" else [program, *flags]
