@@ -3,7 +3,8 @@
 import sys
 import time
 
-from hil.virtual_station.station import NotSeen, VirtualStation
+from hil.virtual_station.errors import NotSeen
+from hil.virtual_station.station import VirtualStation
 
 
 def main() -> int:

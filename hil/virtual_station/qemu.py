@@ -15,6 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from hil.virtual_station.places import short
+
 
 class QemuGone(Exception):
     """QEMU closed the door, or never opened it."""
@@ -26,7 +28,8 @@ def connect(path: Path, *, timeout_s: float = 30.0) -> socket.socket:
     while True:
         door = socket.socket(socket.AF_UNIX)
         try:
-            door.connect(str(path))
+            with short(path) as address:
+                door.connect(address)
         except OSError:
             door.close()
             if time.monotonic() > deadline:
@@ -86,6 +89,17 @@ class Qmp:
         if "error" in answer:
             raise RuntimeError(f"{command}: {answer['error']['desc']}")
         return answer["return"]
+
+    def wait_event(self, name: str, *, since: float, timeout_s: float, **data: object) -> None:
+        """Wait for an event that says at least `data`, at or after the moment `since`."""
+        deadline = time.monotonic() + timeout_s
+        while not any(
+            at >= since and event["event"] == name and data.items() <= event.get("data", {}).items()
+            for at, event in self.events
+        ):
+            if time.monotonic() > deadline:
+                raise QemuGone(f"no {name} {data} in {timeout_s:.0f} s")
+            time.sleep(0.05)
 
     def close(self) -> None:
         self._lines.close()

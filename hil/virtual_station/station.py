@@ -1,15 +1,16 @@
 """The image in QEMU: start it, look at it, press its button, cut its power, and read its disk afterwards.
 
-    with VirtualStation(folder) as station:
+    with VirtualStation("mine") as station:
         station.power_on()
         station.wait_console("proofline: ")
         station.press()
+        station.power_cut(Loss.drawn(seed))
 
 - The disk is a copy of the very file that is written to a card, on a card of 4 GiB. Nothing is added, and nothing
   in the guest knows of this program: it is looked at through its console, its pins and its disk.
-- `power_cut` is one: QEMU is killed between two instructions of the guest. What the guest had written is on its disk,
-  what it had not is gone.
-- Everything runs in the tools tree that `make image` made, with its QEMU and its U-Boot.
+- A boot ends when the guest restarts, powers off, or loses its power; the next begins with `power_on`. Each has its
+  own console file. What is plugged in, the time servers and the TPM stay over boots.
+- Everything runs in the tools tree that `make image` made, with its QEMU and its U-Boot, in a network of its own.
 """
 
 from __future__ import annotations
@@ -17,96 +18,126 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import signal
 import subprocess
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
+from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Self
 
+from appliance.update import slotstate
+from hil.virtual_station import machine
 from hil.virtual_station.card import Card
-from hil.virtual_station.places import CHECKOUT, SCRATCH, TREE
+from hil.virtual_station.errors import NotSeen
+from hil.virtual_station.loss import NOTHING, Loss
+from hil.virtual_station.machine import Board, Setting
+from hil.virtual_station.medium import Medium, Moment
+from hil.virtual_station.places import SCRATCH, STATIONS, inside
 from hil.virtual_station.qemu import Pins, QemuGone, Qmp
+from hil.virtual_station.sticks import Stick
+from hil.virtual_station.surroundings import Network, Tpm, kill
 
 BUTTON = 0
 LAMPS = {"red": 1, "blue": 2, "green": 4, "buzzer": 5}
 """Lines of the emulated machine's controller: systemd/share/panel.json, board linux,dummy-virt."""
 _CARD_BYTES = 4 << 30
-
-
-class NotSeen(Exception):
-    """What was waited for did not come; the text has the console's last lines."""
+_READY = r"proofline: (station ready|not ready: .*)$"
 
 
 class VirtualStation:
-    """One emulated station. `folder` is made below the scratch folder, which the tools tree sees as /scratch."""
+    """One emulated station. Its folder is made anew below the scratch folder, which the tools tree sees as /scratch.
 
-    def __init__(self, name: str, *, board: Literal["virt", "raspi3b"] = "virt") -> None:
-        self.folder = SCRATCH / "stations" / name
+    like: the card of a station that is off, to begin with instead of a new one. tpm: a folder with a TPM's state.
+    """
+
+    def __init__(
+        self, name: str, *, board: Board = "virt", like: Path | None = None, tpm: str | Path | None = None
+    ) -> None:
+        self.name = name
+        self.folder = STATIONS / name
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
         self.disk = self.folder / "disk.raw"
-        self._board = board
-        subprocess.run(["cp", "--sparse=always", SCRATCH / "out" / "disk.raw", self.disk], check=True)
-        os.truncate(self.disk, _CARD_BYTES)
-        self._process: subprocess.Popen[bytes] | None = None
+        copy_card(like or SCRATCH / "out" / "disk.raw", self.disk)
+        self.card = Card(self.disk, lambda: nullcontext() if self._medium is None else self._medium.still)
+        self.network = Network(self.folder)
         self.boots = 0
         self.powered_at = 0.0
+        self.tpm = None if tpm is None else self.folder / tpm
+        self._board = board
+        self._process: subprocess.Popen[bytes] | None = None
+        self._medium: Medium | None = None
+        self._swtpm: Tpm | None = None
+        self._plugged: dict[str, Stick | None] = {}
         self.qmp: Qmp | None = None
         self.pins: Pins | None = None
 
     def power_on(self, *, rtc: str = "utc", network: bool = True, extra: Sequence[str] = ()) -> None:
-        """Plug the station in. `rtc`: what its clock says, as QEMU's -rtc base= takes it."""
+        """Plug the station in. `rtc`: what its clock says, as QEMU's -rtc base= takes it ("1970-01-01")."""
         assert self._process is None, "it is on already"
         self.boots += 1
-        for name in ("qmp", "qtest"):
+        for name in machine.DOORS:
             (self.folder / name).unlink(missing_ok=True)
-        here = f"/scratch/stations/{self.folder.name}"
-        if self._board == "virt":
-            machine = _virt(f"{here}/disk.raw", network=network)
-        else:
-            machine = _raspi3b(f"{here}/disk.raw")
-        command = [
-            *(*machine, "-display", "none", "-monitor", "none", "-no-reboot", "-rtc", f"base={rtc}", *extra),
-            *("-serial", f"file:{here}/console-{self.boots}.txt"),
-            *("-qmp", f"unix:{here}/qmp,server=on,wait=off", "-qtest", f"unix:{here}/qtest,server=on,wait=off"),
-        ]
-        with (self.folder / "qemu.txt").open("ab") as output:
-            self._process = subprocess.Popen(
-                [CHECKOUT / "image/builder/in_tree", TREE, CHECKOUT, SCRATCH, *command],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
-        self.powered_at = time.monotonic()
+        tree = ""
+        if self._board == "raspi3b":
+            (tree_file,) = (SCRATCH / "loose/linux").glob("usr/lib/linux-image-*/broadcom/bcm2837-rpi-3-b.dtb")
+            tree = inside(tree_file)
+        setting = Setting(
+            self._board, inside(self.folder), self.boots, rtc, network, self.tpm is not None, tree, tuple(extra)
+        )
+        self._medium = Medium(self.disk, self.folder / machine.CARD_DOOR)
         try:
+            if self.tpm is not None:
+                self._swtpm = Tpm(self.network, self.tpm)
+            self._process = self.network.start_in_tree("qemu", machine.command(setting))
             self.qmp = Qmp(self.folder / "qmp")
             if self._board == "virt":
                 self.pins = Pins(self.folder / "qtest", self.qmp)
                 self.pins.drive(BUTTON, high=False)
+            for port, stick in self._plugged.items():
+                self._attach(port, stick)
+            self.powered_at = time.monotonic()
+            self.qmp.ask("cont")
         except QemuGone as error:
-            self.power_cut()
-            raise QemuGone((self.folder / "qemu.txt").read_text("utf-8", "replace")) from error
+            self._end(NOTHING)
+            raise QemuGone((self.folder / "qemu.txt").read_text("utf-8", "replace")[-2000:]) from error
 
-    def power_cut(self) -> None:
-        """Pull the plug."""
-        if self._process is None:
-            return
-        try:
-            os.killpg(self._process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass  # it ended by itself: the guest restarted, and -no-reboot makes that an end
-        self._process.wait()
-        self._process = None
-        for door in (self.pins, self.qmp):
-            if door is not None:
-                door.close()
-        self.pins = self.qmp = None
+    def power_cut(self, loss: Loss = NOTHING) -> None:
+        """Pull the plug. `loss`: what becomes of what the guest had written and not flushed."""
+        self._end(loss)
+
+    def power_cut_at(self, moment: Moment, loss: Loss, *, timeout_s: float) -> bool:
+        """Cut the power at a write to the card, which may itself be torn; False when the guest ended before that."""
+        assert self._medium is not None
+        assert self._process is not None
+        process = self._process
+        self._medium.cut_at(moment, lambda: kill(process))
+        deadline = time.monotonic() + timeout_s
+        while not self._medium.reached.wait(0.2) and self.running:
+            if time.monotonic() > deadline:
+                raise NotSeen(f"{moment} did not come in {timeout_s:.0f} s; the console ends with:\n{self.tail()}")
+        reached = self._medium.reached.is_set()
+        self._end(loss if reached else NOTHING)
+        return reached
+
+    def power_cut_after(self, seconds: float, loss: Loss) -> bool:
+        """Cut the power so many seconds after it came; False when the guest ended before that."""
+        while self.running and time.monotonic() < self.powered_at + seconds:
+            time.sleep(0.02)
+        lived = self.running
+        self._end(loss if lived else NOTHING)
+        return lived
 
     @property
     def running(self) -> bool:
         return self._process is not None and self._process.poll() is None
+
+    @property
+    def medium(self) -> Medium:
+        """The card in its slot; there while the station is on."""
+        assert self._medium is not None, "it is off"
+        return self._medium
 
     def wait_off(self, timeout_s: float) -> None:
         """Wait until the guest restarts or powers off by itself."""
@@ -115,18 +146,40 @@ class VirtualStation:
             self._process.wait(timeout_s)
         except subprocess.TimeoutExpired:
             raise NotSeen(f"it still runs; the console ends with:\n{self.tail()}") from None
-        self.power_cut()
+        self._end(NOTHING)
 
-    def console(self) -> str:
-        """What this boot has said on its console so far, without escape sequences."""
-        path = self.folder / f"console-{self.boots}.txt"
+    def next_boot(self, *, timeout_s: float = 900.0, rtc: str = "utc", network: bool = True) -> None:
+        """Wait until the guest restarts by itself, and let it: the same power, the next boot."""
+        self.wait_off(timeout_s)
+        self.power_on(rtc=rtc, network=network)
+
+    def wait_ready(self, *, timeout_s: float = 600.0) -> str:
+        """Wait until it says whether it is ready; what it says."""
+        return self.wait_console(_READY, timeout_s=timeout_s)[0]
+
+    def wait_kept(self, slot: str, *, timeout_s: float = 600.0) -> None:
+        """Wait until this boot's slot was found good: from when the boot script counted it, until it is written."""
+        self.wait_console(rf"proofline: slot {slot}; attempts left", timeout_s=timeout_s)
+        deadline, flushes = time.monotonic() + timeout_s, 0
+        while True:
+            state = self.card.slot_state()
+            if state is not None and state.good[slot] and state.last == slot and state.left[slot] == slotstate.ATTEMPTS:
+                return
+            if not self.running or time.monotonic() > deadline:
+                raise NotSeen(f"slot {slot} was not kept ({state}); the console ends with:\n{self.tail()}")
+            flushes = self.medium.wait_change(flushes, 1.0)
+
+    def console(self, boot: int | None = None) -> str:
+        """What this boot (or the n-th) has said on its console so far, without escape sequences."""
+        path = self.folder / machine.console_name(boot or self.boots)
         text = path.read_bytes().decode("utf-8", "replace") if path.exists() else ""
         return re.sub(r"\x1b(\[[0-9;?!]*[A-Za-z]|[78])|\r", "", text)
 
     def tail(self) -> str:
         """The console's last lines, and what QEMU said of the machine (a watchdog that fired, a reset)."""
         events = [] if self.qmp is None else [str(event["event"]) for _at, event in self.qmp.events]
-        return "\n".join([*self.console().splitlines()[-15:], f"QEMU: {', '.join(events) or 'nothing'}"])
+        story = f"{self.name}, boot {self.boots}, QEMU: {', '.join(events) or 'nothing'}"
+        return "\n".join([*self.console().splitlines()[-15:], story])
 
     def wait_console(self, pattern: str, *, timeout_s: float = 300.0) -> re.Match[str]:
         """Wait until a line of the console matches; NotSeen when the guest ends before, or time is up."""
@@ -141,13 +194,44 @@ class VirtualStation:
                 raise NotSeen(f"no {pattern!r}: {why}. The console ends with:\n{self.tail()}")
             time.sleep(0.2)
 
-    def wait_journal(self, card: Card, text: str, *, timeout_s: float) -> None:
-        """Wait until the journal on the card says something; what is not flushed yet is seen later."""
-        deadline = time.monotonic() + timeout_s
-        while not any(text in str(one.get("MESSAGE")) for one in card.journal()):
+    def wait_journal(self, text: str, *, timeout_s: float) -> None:
+        """Wait until the journal on the card says something: the guest writes it down within some 30 s."""
+        deadline, flushes = time.monotonic() + timeout_s, 0
+        while not any(text in str(one.get("MESSAGE")) for one in self.card.journal()):
             if not self.running or time.monotonic() > deadline:
                 raise NotSeen(f"the journal does not say {text!r}; the console ends with:\n{self.tail()}")
-            time.sleep(15)
+            flushes = self.medium.wait_change(flushes, 5.0)
+            time.sleep(1.0)
+
+    def plug(self, stick: Stick | None, *, port: str = "1") -> None:
+        """Put a stick, or (None) a keyboard, into a USB port, now or before the power comes; it stays over boots."""
+        assert port not in self._plugged, f"port {port} is taken"
+        assert port in machine.USB_PORTS
+        self._plugged[port] = stick
+        if self.running:
+            self._attach(port, stick)
+
+    def unplug(self, port: str = "1") -> None:
+        """Pull what is in a USB port."""
+        stick = self._plugged.pop(port)
+        if not self.running:
+            return
+        assert self.qmp is not None
+        since = time.monotonic()
+        self.qmp.ask("device_del", id=f"usb{port}")
+        self.qmp.wait_event("DEVICE_DELETED", since=since, timeout_s=30, device=f"usb{port}")
+        if stick is not None:
+            self.qmp.ask("blockdev-del", **{"node-name": f"stick{port}"})
+
+    def _attach(self, port: str, stick: Stick | None) -> None:
+        assert self.qmp is not None
+        where = {"id": f"usb{port}", "bus": "usb.0", "port": port}
+        if stick is None:
+            self.qmp.ask("device_add", driver="usb-kbd", **where)
+            return
+        file = {"driver": "file", "filename": inside(stick.file)}
+        self.qmp.ask("blockdev-add", **{"node-name": f"stick{port}", "driver": "raw", "file": file})
+        self.qmp.ask("device_add", driver="usb-storage", drive=f"stick{port}", serial=stick.serial, **where)
 
     def burning(self) -> dict[str, bool]:
         """Which lamps burn now."""
@@ -173,32 +257,28 @@ class VirtualStation:
                 seen[names[line]].append((at - start, high))
         return seen
 
+    def _end(self, loss: Loss) -> None:
+        """QEMU goes, and with it everything that belongs to one boot."""
+        if self._process is not None:
+            kill(self._process)
+        self._process = None
+        for door in (self.pins, self.qmp, self._swtpm):
+            if door is not None:
+                door.close()
+        self.pins = self.qmp = self._swtpm = None
+        if self._medium is not None:
+            self._medium.end(loss)
+        self._medium = None
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.power_cut()
+        self._end(NOTHING)
+        self.network.close()
 
 
-def _virt(disk: str, *, network: bool) -> list[str]:
-    """QEMU's own machine, with Debian's U-Boot for it: it has pins that the outside can drive."""
-    net = ["-netdev", "user,id=net", "-device", "virtio-net-pci,netdev=net,romfile="] if network else ["-nic", "none"]
-    return [
-        # acpi=off: with firmware and ACPI, QEMU leaves the pin controller out
-        *("qemu-system-aarch64", "-M", "virt,acpi=off", "-cpu", "cortex-a72", "-accel", "tcg,thread=multi"),
-        *("-m", "1024", "-smp", "2", "-bios", "/scratch/out/u-boot-qemu.bin"),
-        *("-drive", f"file={disk},if=none,id=card,format=raw,cache=writeback"),
-        *("-device", "virtio-blk-pci,drive=card,romfile=", "-device", "i6300esb"),
-        *("-device", "virtio-rng-pci", "-device", "qemu-xhci", *net),
-    ]
-
-
-def _raspi3b(disk: str) -> list[str]:
-    """A Raspberry Pi 3 with its card, from Debian's u-boot-rpi on. The console is the mini UART, QEMU's second."""
-    (tree,) = (SCRATCH / "loose/linux").glob("usr/lib/linux-image-*/broadcom/bcm2837-rpi-3-b.dtb")
-    return [
-        *("qemu-system-aarch64", "-M", "raspi3b", "-accel", "tcg,thread=multi"),
-        *("-kernel", "/scratch/loose/u-boot-rpi/usr/lib/u-boot/rpi_3/u-boot.bin"),
-        *("-dtb", f"/scratch/{tree.relative_to(SCRATCH)}", "-drive", f"file={disk},if=sd,format=raw"),
-        *("-serial", "null"),
-    ]
+def copy_card(source: Path, target: Path) -> None:
+    """A card with the bytes of another; what is empty there takes no room here."""
+    subprocess.run(["cp", "--sparse=always", source, target], check=True)
+    os.truncate(target, max(_CARD_BYTES, source.stat().st_size))

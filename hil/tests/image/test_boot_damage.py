@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import pytest
 
 from appliance.update import slotstate
-from hil.virtual_station.card import Card
 from hil.virtual_station.places import SCRATCH, TREE
 from hil.virtual_station.station import VirtualStation
 from image.builder.tree import ToolsTree
@@ -42,7 +41,7 @@ def place_of(path: str) -> int:
 
 def tell(name: str, offset: int) -> Story:
     with VirtualStation(name) as station:
-        card = Card(station.disk)
+        card = station.card
         for partition, file in (("boot", "boot.vfat"), ("root", "root.erofs"), ("hash", "root.verity")):
             card.put(f"proofline-{partition}-b", OUT / file)
         card.keep_slot_state(
@@ -54,7 +53,7 @@ def tell(name: str, offset: int) -> Story:
         first = station.console()
         station.power_on()
         station.wait_console(r"proofline: (station ready|not ready: not_enrolled)", timeout_s=900)
-        station.wait_journal(card, "slot b is good", timeout_s=900)
+        station.wait_journal("slot b is good", timeout_s=900)
         station.power_cut()
         state = card.slot_state()
         assert state is not None

@@ -38,8 +38,8 @@ def visit() -> Visit:
         before = _look(station)
         station.press()
         after = _look(station)
-        card = Card(station.disk)
-        station.wait_journal(card, "slot a is good", timeout_s=1200)
+        card = station.card
+        station.wait_journal("slot a is good", timeout_s=1200)
         console = station.console()
         station.power_cut()
     return Visit(marker, console, before, after, card.journal(), card)

@@ -1,0 +1,84 @@
+"""Which emulated machine a station is: QEMU's command line, and nothing else. Pure.
+
+- Every path is as the tools tree's programs see it.
+- USB ports are those of a four-port controller, counted from 1; what is plugged in comes over QMP.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+Board = Literal["virt", "raspi3b"]
+USB_PORTS = ("1", "2", "3", "4")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How a station is started this time. `folder` is its own; `device_tree` is the Pi's."""
+
+    board: Board
+    folder: str
+    boot: int
+    rtc: str = "utc"
+    network: bool = True
+    tpm: bool = False
+    device_tree: str = ""
+    extra: Sequence[str] = field(default=())
+
+
+def command(setting: Setting) -> list[str]:
+    """The whole command. The machine waits, halted, until it is told to run."""
+    machine = _virt(setting) if setting.board == "virt" else _raspi3b(setting)
+    folder = setting.folder
+    doors = [f"{name}:{folder}/{name},server=on,wait=off".replace(":", " unix:", 1).split(" ") for name in DOORS]
+    return [
+        *(*machine, "-display", "none", "-monitor", "none", "-no-reboot", "-S", "-qtest-log", "/dev/null"),
+        *("-rtc", f"base={setting.rtc}", *setting.extra),
+        *("-serial", f"file:{folder}/{console_name(setting.boot)}"),
+        *(word for name, where in doors for word in (f"-{name}", where)),
+    ]
+
+
+DOORS = ("qmp", "qtest")
+CARD_DOOR = "card.door"
+TPM_DOOR = "tpm.door"
+
+
+def console_name(boot: int) -> str:
+    """The file that holds the console of the n-th boot."""
+    return f"console-{boot}.txt"
+
+
+def _card(setting: Setting) -> str:
+    return f"file=nbd+unix:///?socket={setting.folder}/{CARD_DOOR},format=raw"
+
+
+def _virt(setting: Setting) -> list[str]:
+    """QEMU's own machine, with Debian's U-Boot for it: it has pins that the outside can drive."""
+    net = ["-netdev", "user,id=net", "-device", "virtio-net-pci,netdev=net,romfile="]
+    tpm = [
+        *("-chardev", f"socket,id=tpm,path={setting.folder}/{TPM_DOOR}"),
+        *("-tpmdev", "emulator,id=tpm0,chardev=tpm", "-device", "tpm-tis-device,tpmdev=tpm0"),
+    ]
+    return [
+        # acpi=off: with firmware and ACPI, QEMU leaves the pin controller out
+        *("qemu-system-aarch64", "-M", "virt,acpi=off", "-cpu", "cortex-a72", "-accel", "tcg,thread=multi"),
+        *("-m", "1024", "-smp", "2", "-bios", "/scratch/out/u-boot-qemu.bin"),
+        *("-drive", f"{_card(setting)},if=none,id=card,cache=writeback"),
+        *("-device", "virtio-blk-pci,drive=card,romfile=", "-device", "i6300esb"),
+        *("-device", "virtio-rng-pci", "-device", "qemu-xhci,id=usb"),
+        *(net if setting.network else ["-nic", "none"]),
+        *(tpm if setting.tpm else []),
+    ]
+
+
+def _raspi3b(setting: Setting) -> list[str]:
+    """A Raspberry Pi 3 with its card, from Debian's u-boot-rpi on. The console is the mini UART, QEMU's second."""
+    return [
+        *("qemu-system-aarch64", "-M", "raspi3b", "-accel", "tcg,thread=multi"),
+        *("-kernel", "/scratch/loose/u-boot-rpi/usr/lib/u-boot/rpi_3/u-boot.bin"),
+        *("-dtb", setting.device_tree, "-drive", f"{_card(setting)},if=sd"),
+        *("-serial", "null"),
+    ]
