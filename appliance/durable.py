@@ -99,6 +99,28 @@ def write_atomic(path: Path, data: bytes, mode: int = 0o600) -> None:
         raise StorageFailed(path=path.name, why=str(error)) from error
 
 
+def write_pieces(path: Path, pieces: Iterable[bytes], mode: int = 0o600) -> None:
+    """Replace `path` as `write_atomic` does, with content that is never in memory as a whole. Where `pieces` raises,
+    nothing is replaced and nothing is left behind."""
+    temporary = path.with_name(f".{path.name}.new")
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+        try:
+            os.fchmod(descriptor, mode)  # the umask must not decide who may read it
+            for piece in pieces:
+                _write_all(descriptor, piece)
+            os.fsync(descriptor)
+        except BaseException:
+            os.unlink(temporary)  # noqa: PTH108 -- through `os`, see the module's promise
+            raise
+        finally:
+            os.close(descriptor)
+        os.replace(temporary, path)  # noqa: PTH105 -- likewise
+        fsync_dir(path.parent)
+    except OSError as error:
+        raise StorageFailed(path=path.name, why=str(error)) from error
+
+
 class Journal:
     """An append-only file of records, held by one process at a time.
 

@@ -149,8 +149,8 @@ class Intake:
             content = source.read(name, MAX_TARGETS)
             if content is not None:  # the pinned root itself need not be on the carrier
                 files[name] = content
-        for target in trust.targets.values():
-            files[target.file] = _Reading(trust, target.path)
+        for path in trust.attached:
+            files[trust.targets[path].file] = _Reading(trust, path)
         prepared = self._generations.prepare(files)
         staged = SiteTrust.verify(Directory(prepared), self._pinned_root)
         _read_all(staged)
@@ -224,7 +224,7 @@ class _Reading:
 
 
 def _read_all(trust: SiteTrust) -> None:
-    for path in trust.targets:
+    for path in trust.attached:
         trust.read(path)
 
 

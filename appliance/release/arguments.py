@@ -95,9 +95,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     command.add_argument("station")
     command.add_argument("file", type=Path, metavar="FILE", help='{"schema":1,"pin_sets":[...]}')
 
-    command = verb("revoke", "take a release, an order or a station's keys away")
-    command.add_argument("kind", choices=("release", "order", "station"))
-    command.add_argument("name", help="SKU/VERSION, an order, or a station")
+    command = verb("image", "add an image of the station's own software: its document and its bundle")
+    command.add_argument("document", type=Path, metavar="DOCUMENT", help="what the image's build wrote about it")
+    command.add_argument("bundle", type=Path, metavar="BUNDLE", help="the .raucb file, checked against the document")
+    command.add_argument("--station", action="append", default=[], help="a station that shall run it (default: all)")
+    command.add_argument("--ticket", required=True)
+
+    command = verb("image-keyring", "set the certificates that bundles must be signed under")
+    command.add_argument("file", type=Path, metavar="CERTS", help="PEM certificates and nothing else")
+
+    command = verb("revoke", "take a release, an image, an order or a station's keys away")
+    command.add_argument("kind", choices=("release", "image", "order", "station"))
+    command.add_argument("name", help="SKU/VERSION, COMPATIBLE/VERSION of an image, an order, or a station")
     command.add_argument("--with-orders", action="store_true")
     command.add_argument("--at", type=when)
     command.add_argument("--reason", default="")

@@ -16,29 +16,23 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    PublicFormat,
-    load_der_public_key,
-    load_pem_public_key,
-)
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from appliance import __version__
+from appliance.release import inputs
 from appliance.release.arguments import add_arguments
+from appliance.release.bundles import present
 from appliance.release.contribution import contribute
 from appliance.release.desk import Desk, Validity
 from appliance.release.draft import NewStationKey
-from appliance.release.errors import InputMalformed, InputUnreadable, NotTheProposal
+from appliance.release.errors import InputMalformed, NotTheProposal
 from appliance.release.publication import fully_verified
 from appliance.release.roots import Approver, Online
 from appliance.release.token import generate_key, open_key, parse_uri, read_pin
-from appliance.verify.site import Directory, SiteTrust
+from appliance.verify.site import SiteTrust
 from appliance.verify.site_times import Interval
 
 __all__ = ["add_arguments", "run"]
-
-_MAX_INPUT = 1 << 26
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -61,7 +55,7 @@ def _init(arguments: argparse.Namespace) -> None:
         arguments.desk,
         site=arguments.site,
         approvers=[_approver(text) for text in arguments.approver],
-        online=Online(_p256(arguments.online), arguments.holder),
+        online=Online(inputs.p256(arguments.online), arguments.holder),
         threshold=arguments.threshold,
         place=arguments.place,
         machine=_machine(),
@@ -88,7 +82,7 @@ def _profile(arguments: argparse.Namespace) -> None:
 
 def _firmware(arguments: argparse.Namespace) -> None:
     file: Path = arguments.file
-    content = _read(file)
+    content = inputs.read(file)
     built_at = arguments.built_at or datetime.fromtimestamp(file.stat().st_mtime, UTC)
     with (desk := Desk(arguments.desk)).edit(_now()) as draft:
         draft.add_firmware(
@@ -131,7 +125,7 @@ def _operator(arguments: argparse.Namespace) -> None:
             draft.set_operator(
                 arguments.operator,
                 name=arguments.name,
-                badge=_read(arguments.badge_file).decode("utf-8", "replace").strip(),
+                badge=inputs.read(arguments.badge_file).decode("utf-8", "replace").strip(),
                 roles=arguments.role,
                 since=arguments.since,
                 until=arguments.until,
@@ -145,7 +139,7 @@ def _station(arguments: argparse.Namespace) -> None:
         purpose, _, file = text.partition("=")
         if arguments.since is None or arguments.until is None:
             raise InputMalformed(field="key", found=purpose, expected="--from and --until say when it is believed")
-        algorithm, public = _public(Path(file))
+        algorithm, public = inputs.public(Path(file))
         keys.append(NewStationKey(purpose, algorithm, public, arguments.since, arguments.until))
     with (desk := Desk(arguments.desk)).edit(_now()) as draft:
         draft.set_station(
@@ -169,7 +163,22 @@ def _settings(arguments: argparse.Namespace) -> None:
 
 def _pins(arguments: argparse.Namespace) -> None:
     with (desk := Desk(arguments.desk)).edit(_now()) as draft:
-        draft.set_pins(arguments.station, _read(arguments.file))
+        draft.set_pins(arguments.station, inputs.read(arguments.file))
+    _say(desk)
+
+
+def _image(arguments: argparse.Namespace) -> None:
+    with (desk := Desk(arguments.desk)).edit(_now()) as draft:
+        image = draft.add_image(
+            inputs.json_object(arguments.document), ticket=arguments.ticket, stations=arguments.station
+        )
+        desk.keep_bundle(image, arguments.bundle)
+    _say(desk)
+
+
+def _image_keyring(arguments: argparse.Namespace) -> None:
+    with (desk := Desk(arguments.desk)).edit(_now()) as draft:
+        draft.set_image_keyring(inputs.read(arguments.file))
     _say(desk)
 
 
@@ -177,6 +186,8 @@ def _revoke(arguments: argparse.Namespace) -> None:
     with (desk := Desk(arguments.desk)).edit(_now()) as draft:
         if arguments.kind == "release":
             draft.revoke_release(*_release(arguments.name), with_orders=arguments.with_orders)
+        elif arguments.kind == "image":
+            draft.revoke_image(*_release(arguments.name))
         elif arguments.kind == "order":
             draft.revoke_order(arguments.name)
         else:
@@ -199,7 +210,7 @@ def _root(arguments: argparse.Namespace) -> None:
     desk = Desk(arguments.desk)
     online = None
     if arguments.online is not None:
-        online = Online(_p256(arguments.online), arguments.holder or desk.online_holder)
+        online = Online(inputs.p256(arguments.online), arguments.holder or desk.online_holder)
     desk.rotate(
         add=[_approver(text) for text in arguments.add],
         remove=arguments.remove,
@@ -262,7 +273,7 @@ def _typed_back(digest: str) -> str:
 
 
 def _hand_in(arguments: argparse.Namespace) -> None:
-    made = Desk(arguments.desk).hand_in(_read(arguments.file), arguments.file.name)
+    made = Desk(arguments.desk).hand_in(inputs.read(arguments.file), arguments.file.name)
     print(f"{made.person}: {', '.join(sorted(made.signatures))}")
 
 
@@ -298,7 +309,11 @@ def _export(arguments: argparse.Namespace) -> None:
 
 
 def _verify(arguments: argparse.Namespace) -> None:
-    _in_force(fully_verified(arguments.folder, _read(arguments.root)))
+    site = fully_verified(arguments.folder, inputs.read(arguments.root))
+    there = present(site, arguments.folder)
+    _in_force(site)
+    for target in site.detached:
+        print(f"  {target.path}: {'as approved' if target.path in there else 'not on this carrier'}")
 
 
 def _in_force(site: SiteTrust) -> None:
@@ -308,7 +323,7 @@ def _in_force(site: SiteTrust) -> None:
     print(f"anchor {site.anchor}\nversions: {versions}\n{expiry.status} until {expiry.until.isoformat()}")
     for one in site.approvals:
         print(f"approved by {one.person} under {one.ticket} at {one.at}")
-    for folder in ("releases", "orders", "products", "settings", "pins"):
+    for folder in ("releases", "orders", "products", "settings", "pins", "images", "resets"):
         for name in site.names(folder):
             print(f"  {folder}/{name}")
 
@@ -324,35 +339,7 @@ def _pin(arguments: argparse.Namespace) -> str:
 
 def _approver(text: str) -> Approver:
     person, _, file = text.partition("=")
-    return Approver(person, _p256(Path(file)))
-
-
-def _p256(file: Path) -> EllipticCurvePublicKey:
-    key = _load(file)
-    if not isinstance(key, EllipticCurvePublicKey) or key.curve.name != "secp256r1":
-        raise InputUnreadable(path=str(file), why="not a P-256 public key")
-    return key
-
-
-def _public(file: Path) -> tuple[str, bytes]:
-    key = _load(file)
-    algorithm = "ecdsa-p256-sha256" if isinstance(key, EllipticCurvePublicKey) else "ed25519"
-    return algorithm, key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)  # type: ignore[attr-defined]  # every public key has it
-
-
-def _load(file: Path) -> object:
-    content = _read(file)
-    try:
-        return load_pem_public_key(content) if content.startswith(b"-----") else load_der_public_key(content)
-    except (ValueError, TypeError) as error:
-        raise InputUnreadable(path=str(file), why=f"no public key ({error})"[:200]) from None
-
-
-def _read(file: Path) -> bytes:
-    content = Directory(file.parent).read(file.name, _MAX_INPUT)
-    if content is None:
-        raise InputUnreadable(path=str(file), why="no such file")
-    return content
+    return Approver(person, inputs.p256(Path(file)))
 
 
 def _release(name: str) -> tuple[str, str]:
@@ -384,6 +371,8 @@ _VERBS: dict[str, Callable[[argparse.Namespace], None]] = {
     "station": _station,
     "settings": _settings,
     "pins": _pins,
+    "image": _image,
+    "image-keyring": _image_keyring,
     "revoke": _revoke,
     "expire": _expire,
     "root": _root,

@@ -7,7 +7,8 @@
         draft.add_order(...)
 
 - The folder holds plain files: `desk.json`, `root.json` (the first root: what stations pin), `proposal.json`, `files/`,
-  `contributions/`, `ceremonies/`, and `published/`, generations of the whole repository of which one is current.
+  `contributions/`, `ceremonies/`, `bundles/` (of images), and `published/`, generations of the whole repository of
+  which one is current.
 - What is published changes in one step; a crash at any moment leaves the state before or the state after it.
 - Nothing is published that a station would refuse: the new generation is verified from the first root, references and
   firmware included, before it becomes current.
@@ -33,6 +34,7 @@ from appliance.errors import ProoflineError
 from appliance.evidence import envelope, strict_json
 from appliance.evidence.errors import EvidenceError
 from appliance.generations import Generations
+from appliance.release.bundles import Bundles, present
 from appliance.release.ceremony import read_ceremony
 from appliance.release.contribution import MAX_BYTES as MAX_CONTRIBUTION
 from appliance.release.contribution import Contribution, Key, contribute, parse_contribution
@@ -55,8 +57,10 @@ from appliance.release.proposal import CEREMONY_TYPE, MAX_PROPOSAL, Proposal, de
 from appliance.release.publication import Files, carried, composed, first_root, fully_verified, seal
 from appliance.release.roots import Approver, Online, approvers_of, compose_root, transcript
 from appliance.verify.site import Directory, SiteTrust
+from appliance.verify.site_catalogue import Target
 from appliance.verify.site_chain import MAX_ROOT, parse_root
 from appliance.verify.site_errors import SiteError
+from appliance.verify.site_images import ImageRelease
 from appliance.verify.site_keys import KeyRing
 
 _MAX_CONFIG: Final = 1 << 16
@@ -83,6 +87,7 @@ class Desk:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._config = _read_config(folder)
+        self._bundles = Bundles(folder)
         self._published = Generations(folder / "published", keep=None, public=True)
         self._drop_promoted()
 
@@ -182,6 +187,11 @@ class Desk:
         after = self._proposed(proposal, before)
         after.check()
         return describe(proposal, before, after, self.ring())
+
+    def keep_bundle(self, image: ImageRelease, file: Path) -> None:
+        """Take in the bundle of an image that is being proposed, checked against its document: BundleOther."""
+        bundle = image.bundle
+        self._bundles.keep(Target(bundle.target, bundle.length, bundle.sha256), file)
 
     @contextmanager
     def edit(self, now: datetime) -> Iterator[Draft]:
@@ -283,10 +293,12 @@ class Desk:
         ring = proposal.ring() or self.ring()
         assert ring is not None
         self._require_thresholds(proposal, ring, contributions)
+        draft = self._proposed(proposal, before)
+        self._bundles.require(draft.detached)
         if proposal.root is not None:
             self._record_ceremony(proposal, contributions)
         here = self.folder if before is None else self.repository
-        files = composed(proposal, contributions, self._proposed(proposal, before), before, here)
+        files = composed(proposal, contributions, draft, before, here)
         version = proposal.targets.version if proposal.targets else proposal.base_targets
         return self._publish(files, version, ring, before=before, online=online, now=now)
 
@@ -310,8 +322,12 @@ class Desk:
                 copy.mkdir(exist_ok=True)
             else:
                 copy.write_bytes(place.read_bytes())
+        for target in self.published().detached:
+            self._bundles.copy_to(target, folder)
         os.sync()  # a stick is pulled as soon as this returns
-        return fully_verified(folder, self.pinned_root)
+        site = fully_verified(folder, self.pinned_root)
+        present(site, folder)
+        return site
 
     def ring(self) -> KeyRing | None:
         """Who holds which key under the root in force; None before the first promotion."""
@@ -332,7 +348,9 @@ class Desk:
                 draft.forget(path)
             for path, entry in proposal.targets.targets.items():
                 digest = entry.hashes["sha256"]
-                if path not in draft.targets or draft.targets[path].sha256 != digest:
+                if Target(path, entry.length, digest).detached:
+                    draft.put_detached(path, entry.length, digest)
+                elif path not in draft.targets or draft.targets[path].sha256 != digest:
                     content = _require(self.folder / "files" / digest, entry.length)
                     if sha256(content).hexdigest() != digest:
                         raise DeskDamaged(path=f"files/{digest}", why="its content is not what its name says")
@@ -371,6 +389,8 @@ class Desk:
         self._void_contributions()
         for path in (self.folder / "files").iterdir():
             path.unlink()
+        before = self.in_force()
+        self._bundles.clean(before.detached if before else ())
 
     def _drop_promoted(self) -> None:
         """Finish a promotion that was cut off after it had taken effect."""

@@ -4,6 +4,7 @@
   never gets into a proposal (`PL-SIT`).
 - Releases and orders are never replaced: a changed release is a new version, a changed order a new number. They can be
   closed (`expire`) or taken away (`revoke`).
+- An image's bundle is listed by length and SHA-256, and its bytes never come here.
 - A release's allowlist is computed from its firmware file by the code with which a station reads the file.
 
 Pure: what was approved before is read through a `Catalogue`; nothing is written anywhere.
@@ -11,7 +12,7 @@ Pure: what was approved before is read through a `Catalogue`; nothing is written
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
@@ -24,9 +25,11 @@ from appliance.intake.pins import check_pins, pin_sets
 from appliance.release.errors import AlreadyThere, InputMalformed, NotThere, StillNeeded
 from appliance.target.boards import profile_for
 from appliance.target.image import parse_image
+from appliance.verify.image_errors import FileDetached
 from appliance.verify.site_catalogue import Catalogue, Target, check_references
 from appliance.verify.site_documents import EVENTS
 from appliance.verify.site_errors import TargetUnknown
+from appliance.verify.site_images import KEYRING, ImageRelease, parse_image_release
 from appliance.verify.site_times import format_time
 
 
@@ -64,6 +67,8 @@ class Draft(Catalogue):
         target = self._entries.get(path)
         if target is None:
             raise TargetUnknown(path=path)
+        if target.detached:
+            raise FileDetached(path=path)
         if target.sha256 in self.blobs:
             return self.blobs[target.sha256]
         assert self._base is not None
@@ -81,6 +86,10 @@ class Draft(Catalogue):
         self.blobs[digest] = content
         self._entries[path] = Target(path, len(content), digest)
         self._parsed.pop(path, None)
+
+    def put_detached(self, path: str, length: int, digest: str) -> None:
+        """Give a detached target its length and SHA-256; its bytes are the desk's to keep."""
+        self._entries[path] = Target(path, length, digest)
 
     def forget(self, path: str) -> None:
         """Leave a target out."""
@@ -305,6 +314,37 @@ class Draft(Catalogue):
         """A station's pin sets, new or changed: the document that `appliance.swd.settings` reads."""
         self.put(f"pins/{station}.json", document)
         pin_sets(self, station)
+
+    def set_image_keyring(self, pem: bytes) -> None:
+        """The certificates that bundles must be signed under, new or changed."""
+        self.put(KEYRING, pem)
+        self.image_keyring()
+
+    def add_image(self, document: Mapping[str, Any], *, ticket: str, stations: Sequence[str] = ()) -> ImageRelease:
+        """An image, from the document that its build wrote: it lacks the ticket, and perhaps for which stations it is
+        (`*`, all of them, where nobody says). The bundle's file is the desk's business (`Desk.keep_bundle`).
+        """
+        full = {"stations": ["*"], **document, "ticket": ticket}
+        if stations:
+            full["stations"] = list(stations)
+        path = f"images/{full.get('compatible')}/{full.get('version')}.json"
+        if path in self._entries:
+            raise AlreadyThere(path=path, why="an image's content never changes")
+        self._put_json(path, full)
+        try:
+            image = self._document(path, parse_image_release)
+        except ProoflineError:
+            self.forget(path)
+            raise
+        self.put_detached(image.bundle.target, image.bundle.length, image.bundle.sha256)
+        return image
+
+    def revoke_image(self, compatible: str, version: str) -> None:
+        """Take an image and its bundle away. Stations that run it keep it; no other gets it."""
+        path = f"images/{compatible}/{version}.json"
+        self._require(path)
+        self.forget(self.image(compatible, version).bundle.target)
+        self.forget(path)
 
     def _orders_for(self, sku: str, version: str) -> list[str]:
         return [

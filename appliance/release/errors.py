@@ -87,6 +87,18 @@ class InputMalformed(ReleaseError):
     engineer = "{field} is {found}; {expected}"
 
 
+class BundleOther(ReleaseError):
+    code = "PL-REL-016"
+    engineer = "{path} is not the bundle that the image's document describes: {why}"
+    action = "Take document and bundle of the same build."
+
+
+class BundleNotKept(ReleaseError):
+    code = "PL-REL-017"
+    engineer = "{path} is listed, and its file is not in the desk's folder"
+    action = "Copy it back into bundles/ under the name of its SHA-256, or revoke the image."
+
+
 class NotTheProposal(ReleaseError):
     code = "PL-REL-020"
     engineer = "the open proposal is {found}, not {expected}: it changed since it was shown"

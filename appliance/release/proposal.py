@@ -16,12 +16,14 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
+from cryptography.x509 import load_der_x509_certificate
 from tuf.api.metadata import Metadata, Root, Targets
 
 from appliance.errors import ProoflineError
 from appliance.evidence import strict_json
 from appliance.release.errors import DeskDamaged
 from appliance.verify.site_catalogue import Catalogue
+from appliance.verify.site_images import KEYRING
 from appliance.verify.site_keys import KeyRing, key_ring
 
 MAX_PROPOSAL = 1 << 22
@@ -135,6 +137,7 @@ def _describe_targets(before: Catalogue | None, after: Catalogue) -> list[str]:
         elif path not in old:
             lines.append(f"  + {path}  ({after.targets[path].length} bytes, sha256 {after.targets[path].sha256})")
             lines += [f"      {field}: {value}" for field, value in _fields(after, path).items()]
+            lines += _image_in_words(after, path)
         elif old[path] != after.targets[path]:
             assert before is not None
             lines.append(f"  ~ {path}")
@@ -152,8 +155,34 @@ def _changes(was: dict[str, str], now: dict[str, str]) -> Iterator[str]:
             yield f"      ~ {field}: {was[field]} -> {now[field]}"
 
 
+def _image_in_words(site: Catalogue, path: str) -> list[str]:
+    """What approving an image's document means, for whoever approves it."""
+    if not (path.startswith("images/") and path.endswith(".json")):
+        return []
+    image = site.image(*path.removeprefix("images/").removesuffix(".json").split("/"))
+    who = "every station" if "*" in image.stations else f"the stations {', '.join(image.stations)}"
+    others = [one.version for one in site.images(image.compatible) if one.version > image.version]
+    newest = f", but {others[-1]} is the newest where it names a station" if others else ""
+    return [
+        f"      -> {who} of the kind {image.compatible} shall run {image.version}{newest};",
+        f"      -> once it ran well there, nothing below {image.floor} is ever installed again",
+    ]
+
+
+def _certificates(site: Catalogue) -> dict[str, str]:
+    """The certificates of the keyring in words: whose, until when, by which digest."""
+    found = {}
+    for der in site.image_keyring().certificates:
+        one = load_der_x509_certificate(der)
+        until = one.not_valid_after_utc.isoformat()
+        found[f"certificate {sha256(der).hexdigest()}"] = f"{one.subject.rfc4514_string()!r}, until {until}"
+    return found
+
+
 def _fields(site: Catalogue, path: str) -> dict[str, str]:
     """Every field of a document by its place; entries of lists are named by their id where they have one."""
+    if path == KEYRING:
+        return _certificates(site)
     if not path.endswith(".json"):
         return {}
     found: dict[str, str] = {}

@@ -1,6 +1,7 @@
 """From an approved proposal to the files of a repository, and their seal: snapshot and timestamp.
 
 - Files that do not change are shared with the generation before (as paths), never rewritten.
+- Detached targets are listed in the metadata and are no files of a generation.
 - Only what the newest metadata speaks of is in a generation: a carrier holds nothing that nobody checks.
 - The seal is made with the desk's online key, which the root must name for it.
 """
@@ -36,7 +37,7 @@ def carried(before: SiteTrust | None, here: Path) -> Files:
     names = [_root_name(version) for version in range(1, before.versions.root + 1)]
     names.append(_targets_name(before.versions.targets))
     names += [f"approvals/{before.versions.targets}/{one.person}.json" for one in before.approvals]
-    names += [target.file for target in before.targets.values()]
+    names += [before.targets[path].file for path in before.attached]
     return {name: here / name for name in names}
 
 
@@ -51,7 +52,7 @@ def composed(
         version = proposal.targets.version
         files[_targets_name(version)] = _with_signatures(proposal.targets, "targets", given)
         files |= {f"approvals/{version}/{one.person}.json": one.approval for one in given if one.approval is not None}
-        for target in draft.targets.values():
+        for target in (draft.targets[path] for path in draft.attached):
             files[target.file] = draft.blobs.get(target.sha256, here / target.file)
     if proposal.root is not None:
         files[_root_name(proposal.root.version)] = _with_signatures(proposal.root, "root", given)

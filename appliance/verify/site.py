@@ -7,6 +7,8 @@
 - Verification starts at the pinned root and nowhere else (`site_chain`). It opens no network and asks no clock.
 - A target's length and SHA-256 are checked each time its bytes are read; every document is parsed strictly, once.
 - `expiry` never decides. It says what is certain for the interval given, `unknown` when there is none.
+- A detached target (an image's bundle) is listed like any other and never read here; whether its file is there at all
+  is for whoever needs it (`detached.pieces`).
 - A target whose kind is not known here refuses the whole repository: nothing is approved that nobody can read.
 """
 
@@ -25,6 +27,7 @@ from typing import Final
 
 from tuf.api.metadata import TargetFile
 
+from appliance.verify.image_errors import FileDetached
 from appliance.verify.site_approvals import Approval
 from appliance.verify.site_catalogue import Catalogue, Target
 from appliance.verify.site_chain import Chain, Source, Versions, verify_chain
@@ -40,6 +43,7 @@ from appliance.verify.site_errors import (
     TargetUnknown,
 )
 from appliance.verify.site_fields import MAX_DOCUMENT, SKU
+from appliance.verify.site_images import KEYRING, MAX_BUNDLE, MAX_KEYRING
 from appliance.verify.site_times import Interval
 
 __all__ = ["Directory", "Expiry", "Interval", "SiteTrust", "Target", "Versions"]
@@ -51,6 +55,9 @@ _KINDS: Final = (
     (re.compile(rf"products/{_NAME}\.json|orders/{_NAME}\.json|settings/{_NAME}\.json", re.ASCII), MAX_DOCUMENT),
     (re.compile(rf"releases/{_NAME}/{_NAME}\.json|pins/{_NAME}\.json", re.ASCII), MAX_DOCUMENT),
     (re.compile(r"roster\.json|stations\.json", re.ASCII), MAX_DOCUMENT),
+    (re.compile(rf"resets/{_NAME}\.json|images/{_NAME}/{_NAME}\.json", re.ASCII), MAX_DOCUMENT),
+    (re.compile(rf"images/{_NAME}/{_NAME}\.raucb", re.ASCII), MAX_BUNDLE),
+    (re.compile(re.escape(KEYRING), re.ASCII), MAX_KEYRING),
     (re.compile(rf"firmware/{_NAME}/{_NAME}/{_NAME}", re.ASCII), MAX_FIRMWARE),
 )
 _HEX = re.compile(r"[0-9a-f]{64}", re.ASCII)
@@ -132,10 +139,13 @@ class SiteTrust(Catalogue):
         return Expiry(status, over or doubtful, until)
 
     def read(self, path: str) -> bytes:
-        """The bytes of an approved target, checked against what was approved at this moment."""
+        """The bytes of an approved target, checked against what was approved at this moment. Detached ones are refused
+        (FileDetached): `attached` are the others."""
         target = self.targets.get(path)
         if target is None:
             raise TargetUnknown(path=path)
+        if target.detached:
+            raise FileDetached(path=path)
         content = self._source.read(target.file, target.length)
         if content is None:
             raise FileMissing(path=target.file)
