@@ -16,7 +16,7 @@ USB_PORTS = ("1", "2", "3", "4")
 
 @dataclass(frozen=True)
 class Setting:
-    """How a station is started this time. `folder` is its own; `device_tree` is the Pi's."""
+    """How a station is started this time. `folder` is its own; `device_tree` is the Pi's; `thaw`: a machine's state."""
 
     board: Board
     folder: str
@@ -25,6 +25,7 @@ class Setting:
     network: bool = True
     tpm: bool = False
     device_tree: str = ""
+    thaw: str | None = None
     extra: Sequence[str] = field(default=())
 
 
@@ -36,6 +37,7 @@ def command(setting: Setting) -> list[str]:
     return [
         *(*machine, "-display", "none", "-monitor", "none", "-no-reboot", "-S", "-qtest-log", "/dev/null"),
         *("-rtc", f"base={setting.rtc}", *setting.extra),
+        *([] if setting.thaw is None else ["-incoming", f"file:{setting.thaw}"]),
         *("-serial", f"file:{folder}/{console_name(setting.boot)}"),
         *(word for name, where in doors for word in (f"-{name}", where)),
     ]

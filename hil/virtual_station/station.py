@@ -22,6 +22,7 @@ import subprocess
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -45,21 +46,38 @@ _CARD_BYTES = 4 << 30
 _READY = r"proofline: (station ready|not ready: .*)$"
 
 
+@dataclass(frozen=True)
+class Frozen:
+    """A running station that was stopped between two instructions: its card and its machine's state."""
+
+    card: Path
+    memory: Path
+
+
 class VirtualStation:
     """One emulated station. Its folder is made anew below the scratch folder, which the tools tree sees as /scratch.
 
-    like: the card of a station that is off, to begin with instead of a new one. tpm: a folder with a TPM's state.
+    like: the card of a station that is off, to begin with instead of a new one. frozen: a running station to go on
+    from at the first power_on. tpm: a folder with a TPM's state.
     """
 
     def __init__(
-        self, name: str, *, board: Board = "virt", like: Path | None = None, tpm: str | Path | None = None
+        self,
+        name: str,
+        *,
+        board: Board = "virt",
+        like: Path | None = None,
+        frozen: Frozen | None = None,
+        tpm: str | Path | None = None,
     ) -> None:
         self.name = name
         self.folder = STATIONS / name
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
         self.disk = self.folder / "disk.raw"
-        copy_card(like or SCRATCH / "out" / "disk.raw", self.disk)
+        self._frozen = frozen
+        source = frozen.card if frozen is not None else like
+        copy_card(source or SCRATCH / "out" / "disk.raw", self.disk)
         self.card = Card(self.disk, lambda: nullcontext() if self._medium is None else self._medium.still)
         self.network = Network(self.folder)
         self.boots = 0
@@ -84,7 +102,15 @@ class VirtualStation:
             (tree_file,) = (SCRATCH / "loose/linux").glob("usr/lib/linux-image-*/broadcom/bcm2837-rpi-3-b.dtb")
             tree = inside(tree_file)
         setting = Setting(
-            self._board, inside(self.folder), self.boots, rtc, network, self.tpm is not None, tree, tuple(extra)
+            self._board,
+            inside(self.folder),
+            self.boots,
+            rtc,
+            network,
+            self.tpm is not None,
+            tree,
+            None if self._frozen is None else inside(self._frozen.memory),
+            tuple(extra),
         )
         self._medium = Medium(self.disk, self.folder / machine.CARD_DOOR)
         try:
@@ -95,6 +121,9 @@ class VirtualStation:
             if self._board == "virt":
                 self.pins = Pins(self.folder / "qtest", self.qmp)
                 self.pins.drive(BUTTON, high=False)
+            if self._frozen is not None:
+                self._wait_status("inmigrate", other=True)
+                self._frozen = None
             for port, stick in self._plugged.items():
                 self._attach(port, stick)
             self.powered_at = time.monotonic()
@@ -102,6 +131,27 @@ class VirtualStation:
         except QemuGone as error:
             self._end(NOTHING)
             raise QemuGone((self.folder / "qemu.txt").read_text("utf-8", "replace")[-2000:]) from error
+
+    def freeze(self, folder: Path) -> Frozen:
+        """Keep this running station as it is, for others to go on from, and end it. Nothing may be plugged in."""
+        assert self.qmp is not None
+        assert not self._plugged, "what is plugged in is no part of a frozen station"
+        folder.mkdir(parents=True, exist_ok=True)
+        kept = Frozen(folder / "card.raw", folder / "memory.qemu")
+        self.qmp.ask("stop")
+        self.qmp.ask("migrate", uri=f"file:{inside(kept.memory)}")
+        self._wait_status("postmigrate")
+        self._end(NOTHING)
+        copy_card(self.disk, kept.card)
+        return kept
+
+    def _wait_status(self, status: str, *, other: bool = False) -> None:
+        assert self.qmp is not None
+        deadline = time.monotonic() + 120
+        while (self.qmp.ask("query-status")["status"] == status) is other:
+            if time.monotonic() > deadline:
+                raise QemuGone(f"still {'' if other else 'not '}{status}: {self.qmp.ask('query-migrate')}")
+            time.sleep(0.1)
 
     def power_cut(self, loss: Loss = NOTHING) -> None:
         """Pull the plug. `loss`: what becomes of what the guest had written and not flushed."""
