@@ -82,6 +82,25 @@ class ReleaseTampered(IntakeError):
     action = "Propose the release again from the file that was built; find out who changed it."
 
 
+class BundleTruncated(IntakeError):
+    code = "PL-INT-016"
+    operator = "The software image on this medium is not complete. Write the medium again."
+    engineer = "{path} has {found} bytes where {expected} were approved"
+
+
+class BundleTampered(IntakeError):
+    code = "PL-INT-017"
+    operator = "The software image on this medium is not the approved one. Do not use the medium."
+    engineer = "{path} does not have the approved SHA-256 {expected}"
+
+
+class BundleNoRoom(IntakeError):
+    code = "PL-INT-021"
+    operator = "There is no room for the new software image. Call the line engineer."
+    engineer = "the bundle and the reserve for evidence need {needed} bytes; {free} are free"
+    action = "Export the evidence, or use a bigger card."
+
+
 class FloorDamaged(IntakeError):
     code = "PL-INT-020"
     operator = "The station's record of accepted releases is damaged. Call the line engineer."

@@ -1,7 +1,8 @@
 """Intake: a carrier is accepted as a whole, or nothing changes.
 
     copy -> verify from the pinned root -> documents fit -> firmware fits -> not older -> not expired
-         -> TUF client agrees -> stage -> flip `current` -> raise the floor
+         -> TUF client agrees -> take the wanted image's bundle -> stage -> flip `current` -> raise the floor
+         -> say which bundle is wanted
 
 - What is verified and staged is a private copy; staged is only what the verified metadata speaks of.
 - `current` changes in one step. A crash leaves the old generation or the new one; what else it leaves is removed, and
@@ -27,15 +28,18 @@ from appliance.errors import ProoflineError
 from appliance.generations import Content, Generations
 from appliance.intake import carrier as carriers
 from appliance.intake import tuf_client
+from appliance.intake.bundle import Bundles, Running
 from appliance.intake.errors import CarrierExpired, CarrierExpiryUnsure, CarrierForked
 from appliance.intake.firmware import check_firmware
 from appliance.intake.floor import FloorStore
+from appliance.intake.media import Folder, Medium
 from appliance.intake.pins import check_pins
 from appliance.ipc import Caller, Client, serve
-from appliance.station import StationError, Surroundings, find_site
+from appliance.station import Site, StationError, Surroundings, describe, find_site
 from appliance.verify.site import Directory, SiteTrust
 from appliance.verify.site_catalogue import check_references
 from appliance.verify.site_chain import MAX_TARGETS, parse_root
+from appliance.verify.site_images import ImageRelease
 from appliance.verify.site_times import Interval, format_time, parse_time
 
 log = logging.getLogger("proofline.intake")
@@ -64,6 +68,8 @@ class Intake:
         pinned_root: bytes,
         now: Callable[[], Interval | None],
         journal: Callable[[ProoflineError], None],
+        bundles: Bundles | None = None,
+        running: Running | None = None,
     ) -> None:
         self._generations = Generations(staged, keep=_KEPT, public=True)
         self._floor = FloorStore(state)
@@ -72,46 +78,67 @@ class Intake:
         self._pinned_version = parse_root(pinned_root, "the pinned root")[0].version
         self._now = now
         self._journal = journal
+        self._bundles = bundles
+        self._running = running
         self._lock = threading.Lock()
+        self._last: dict[str, str | None] | None = None
         self._recover()
 
     def import_(self, caller: Caller, carrier: str) -> dict[str, Any]:
         """Verify and stage a carrier; see the interface."""
+        return self.take(caller.role, lambda: Folder(carrier))
+
+    def take(self, source: str, medium: Callable[[], Medium]) -> dict[str, Any]:
+        """Verify and stage the carrier on a medium that came by `source`. Every refusal is told and journalled."""
         with self._lock:
+            at = self._now()
             try:
-                return self._import(carrier)
+                found = self._import(medium(), at)
             except ProoflineError as refusal:
-                log.warning("carrier refused for %s: %s", caller.role, refusal)
-                self._journal(refusal)
+                self._refused(source, at, refusal)
                 raise
             except OSError as error:
                 failed = StorageFailed(path=str(error.filename or "storage")[-80:], why=error.strerror or "error")
-                self._journal(failed)
+                self._refused(source, at, failed)
                 raise failed from error
             finally:
                 _empty(self._private)
+            self._note(source, at, "unchanged" if found["unchanged"] else "accepted")
+            log.info("carrier from %s: targets %d, generation %d", source, found["targets"], found["generation"])
+            return found
+
+    def _refused(self, source: str, at: Interval | None, refusal: ProoflineError) -> None:
+        log.warning("carrier from %s refused: %s", source, refusal)
+        self._note(source, at, refusal.code)
+        self._journal(refusal)
+
+    def _note(self, source: str, at: Interval | None, result: str) -> None:
+        self._last = {"when": format_time(at.latest) if at else None, "from": source, "result": result}
 
     def describe(self, caller: Caller) -> dict[str, Any]:
         """What is current; nulls while nothing that can be verified is staged."""
         del caller
         with self._lock:
             trust = self._current()
-            generation = self._generations.current()
+            generation, last = self._generations.current(), self._last
         if trust is None:
-            return {"generation": generation, "root": None, "targets": None, "expires": None}
+            return {**_NOTHING, "generation": generation, "last_carrier": last}
+        wanted = self._running.wants(trust) if self._running else None
         return {
             "generation": generation,
             "root": trust.versions.root,
             "targets": trust.versions.targets,
             "expires": format_time(trust.expiry(None).until),
+            "wanted_image": str(wanted.version) if wanted else None,
+            "last_carrier": last,
         }
 
-    def _import(self, carrier: str) -> dict[str, Any]:
+    def _import(self, medium: Medium, at: Interval | None) -> dict[str, Any]:
         _empty(self._private)
         copy, scratch = self._private / "copy", self._private / "scratch"
         for folder in (self._private, copy, scratch):
             folder.mkdir(mode=0o700)
-        carriers.copy(carrier, copy)
+        listed = carriers.copy(medium, copy)
         trust = SiteTrust.verify(Directory(copy), self._pinned_root)
         check_references(trust)
         check_firmware(trust)
@@ -119,10 +146,10 @@ class Intake:
         floor = self._floor.load()
         if floor is not None:
             floor.check(trust)
-        at = self._now()
         _check_expiry(trust, at)
         self._floor.copy_trusted(self._private / "trusted")
         tuf_client.agree(copy, trust, self._pinned_root, trusted=self._private / "trusted", scratch=scratch, at=at)
+        image = self._fetch(trust, medium, listed)
         before = self._current(whole=True)
         if before is not None and before.versions == trust.versions:
             _same_files(before, trust)
@@ -130,12 +157,21 @@ class Intake:
         else:
             generation, unchanged = self._stage(trust, copy), False
         self._floor.raise_to(trust, self._generations.path(generation))
+        if self._bundles is not None:
+            self._bundles.want(image)
         return {
             "generation": generation,
             "root": trust.versions.root,
             "targets": trust.versions.targets,
             "unchanged": unchanged,
         }
+
+    def _fetch(self, trust: SiteTrust, medium: Medium, listed: frozenset[str]) -> ImageRelease | None:
+        """The image that this station wants and whose bundle is here now."""
+        if self._bundles is None or self._running is None:
+            return None
+        image = self._running.wants(trust)
+        return image if image is not None and self._bundles.fetch(image, medium, listed) else None
 
     def _stage(self, trust: SiteTrust, copy: Path) -> int:
         source = Directory(copy)
@@ -160,9 +196,13 @@ class Intake:
         """After a crash: no leftovers, and a floor that knows what is current."""
         _empty(self._private)
         self._generations.clean()
+        if self._bundles is not None:
+            self._bundles.recover()
         current = self._current(whole=True)
         if current is None:
             return
+        if self._bundles is not None and self._running is not None:
+            self._bundles.settle(self._running.wants(current))
         try:
             floor = self._floor.load()
             if floor is not None and floor.versions == current.versions:
@@ -189,6 +229,17 @@ class Intake:
         return trust
 
 
+_NOTHING: dict[str, Any] = {
+    "generation": None,
+    "root": None,
+    "targets": None,
+    "expires": None,
+    "wanted_image": None,
+    "last_carrier": None,
+}
+"""What there is to say while nothing is current."""
+
+
 class NoIntake:
     """Intake on a station without a site: there is nobody whose word it could take, so every carrier is refused."""
 
@@ -206,7 +257,7 @@ class NoIntake:
     def describe(self, caller: Caller) -> dict[str, Any]:
         """Nothing is current."""
         del caller
-        return {"generation": None, "root": None, "targets": None, "expires": None}
+        return dict(_NOTHING)
 
 
 for _service in (Intake, NoIntake):
@@ -269,6 +320,14 @@ def journal_refusal(recorder: Client, refusal: ProoflineError) -> None:
         log.warning("refusal %s is not on record: %s", refusal.code, error)
 
 
+def running_here(site: Site) -> Running | None:
+    """This station and its image; None where it runs none (a developer's machine)."""
+    image = describe().image
+    if image is None:
+        return None
+    return Running(site.station, str(image.get("compatible")), str(image.get("version")))
+
+
 def main() -> None:
     """Serve `io.proofline.intake`."""
     logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
@@ -278,6 +337,7 @@ def main() -> None:
     if isinstance(site, StationError):
         serve("intake", NoIntake(site, lambda refusal: journal_refusal(recorder, refusal)), ACCESS)
         return
+    bundles = os.environ.get("PROOFLINE_BUNDLES")
     intake = Intake(
         staged=surroundings.staged,
         state=surroundings.state,
@@ -285,5 +345,7 @@ def main() -> None:
         pinned_root=site.root,
         now=lambda: clock_interval(clock),
         journal=lambda refusal: journal_refusal(recorder, refusal),
+        bundles=Bundles(Path(bundles)) if bundles else None,
+        running=running_here(site),
     )
     serve("intake", intake, ACCESS)

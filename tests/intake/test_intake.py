@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from appliance.errors import ProoflineError
 from appliance.intake import carrier as carriers
 from appliance.intake import errors, tuf_client
+from appliance.intake.media import Folder, Medium
 from appliance.intake.service import ACCESS, Intake
 from appliance.intake.staged import StagedSite
 from appliance.ipc import Caller
@@ -105,6 +106,8 @@ def test_newer_carrier_replaces_what_is_staged_in_one_step(station: Station) -> 
         "root": 1,
         "targets": 5,
         "expires": "2030-01-01T00:00:00.000000Z",
+        "wanted_image": None,
+        "last_carrier": {"when": "2026-11-22T12:00:00.005000Z", "from": "ops", "result": "accepted"},
     }
 
 
@@ -377,10 +380,11 @@ def test_carrier_that_changes_while_it_is_read_gains_nothing(station: Station, m
     carrier = write(newer(station), station.folder / "stick")
     real = carriers.copy
 
-    def copy_then_change(path: str, private: Path) -> None:
-        real(path, private)
+    def copy_then_change(medium: Medium, private: Path) -> frozenset[str]:
+        listed = real(medium, private)
         for place in carrier.rglob("*.json"):
             place.write_bytes(b"{}")
+        return listed
 
     monkeypatch.setattr(carriers, "copy", copy_then_change)
     assert station.intake.import_(OPS, str(carrier))["targets"] == 4
@@ -465,4 +469,4 @@ def test_any_name_on_a_carrier_is_expected_or_refused_by_name(tmp_path: Path, na
     except (OSError, UnicodeError):
         return  # no file can have this name
     with pytest.raises((errors.CarrierNameUnexpected, errors.CarrierEntryRefused)):
-        carriers.copy(str(carrier), private)
+        carriers.copy(Folder(str(carrier)), private)

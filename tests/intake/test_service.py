@@ -118,7 +118,14 @@ def test_technician_imports_and_the_refused_carrier_is_on_record(bench: Bench) -
     heard = bench.place / "run" / "heard"
     bench.start("recorder", "tests.intake.listener", str(heard))
     bench.start("intake", "appliance.intake")
-    nothing = {"generation": None, "root": None, "targets": None, "expires": None}
+    nothing = {
+        "generation": None,
+        "root": None,
+        "targets": None,
+        "expires": None,
+        "wanted_image": None,
+        "last_carrier": None,
+    }
     assert bench.call("Describe") == nothing
     carrier = write(bench.files, bench.place / "carrier")
     firmware = next(carrier.rglob("*.demo.bin"))
@@ -127,7 +134,8 @@ def test_technician_imports_and_the_refused_carrier_is_on_record(bench: Bench) -
     with pytest.raises(DigestWrong):
         bench.call("Import", carrier=str(carrier))
     assert heard.read_text().split() == ["intake", "refusal", "PL-SIT-021"]
-    assert bench.call("Describe") == nothing
+    refused = {"when": None, "from": "ops", "result": "PL-SIT-021"}
+    assert bench.call("Describe") == {**nothing, "last_carrier": refused}
     firmware.write_bytes(content)
     reply = bench.call("Import", carrier=str(carrier))
     assert reply == {"generation": 1, "root": 1, "targets": 3, "unchanged": False}
