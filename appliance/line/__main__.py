@@ -8,13 +8,13 @@ import threading
 from appliance import durable, station
 from appliance.intake.staged import StagedSite
 from appliance.ipc import Client, serve
-from appliance.line.bench import target_bench
 from appliance.line.journal import UnitJournal
 from appliance.line.peers import Peers
 from appliance.line.plan import Plan, plan_for
 from appliance.line.pulse import Pulse
 from appliance.line.service import ACCESS, Line
 from appliance.line.unit import Shop
+from appliance.line.warm import Warming, bench
 
 _CALL_TIMEOUT_S = 15.0
 _LETTING_GO_S = 3.0
@@ -40,11 +40,14 @@ def main() -> None:
 
     with durable.Journal(here.state / "units.journal") as journal:
         peers = Peers(signer, recorder, panel, stop)
-        line = Line(Shop(peers, UnitJournal(journal), pulse, target_bench, planner))
+        warming = Warming()
+        line = Line(Shop(peers, UnitJournal(journal), pulse, bench, planner), prepared=warming.done)
         beat = threading.Thread(target=pulse.run, args=(stop,), daemon=True)
         beat.start()
 
         def work(_stopping: threading.Event) -> None:
+            # stop, once set by anything but SIGTERM, ends this thread and with it the process
+            threading.Thread(target=warming.run, args=(line.up, stop), daemon=True).start()
             try:
                 line.run(stop)
             finally:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
@@ -42,18 +43,27 @@ _POLL_MS = 1_000
 class Line:
     """The loop and its one verb."""
 
-    def __init__(self, shop: Shop) -> None:
+    def __init__(self, shop: Shop, prepared: Callable[[], bool] = lambda: True) -> None:
         self._shop = shop
+        self._prepared = prepared
         self._stopped = False
-        self._asked = False
+        self._asked = threading.Event()
+
+    @property
+    def up(self) -> threading.Event:
+        """Set once the panel has answered for the first time."""
+        return self._asked
 
     def describe(self, caller: Caller) -> dict[str, Any]:
         del caller
         beats = self._shop.pulse.now()
         first = beats[0]
         waiting = all(beat.press is None or beat.stage == "waiting" for beat in beats)
+        state = first.stage if waiting else "working"
+        if state == "idle" and not self._prepared():
+            state = "preparing"
         return {
-            "state": "stopped" if self._stopped else first.stage if waiting else "working",
+            "state": "stopped" if self._stopped else state,
             "press": first.press,
             "stage": first.stage,
             "permille": first.permille,
@@ -100,7 +110,7 @@ class Line:
         except IpcError:
             self._shop.peers.pause()
             return []
-        self._asked = True
+        self._asked.set()
         self._stopped = reply["stopped"]
         gang: list[dict[str, Any]] = reply["gang"] or []
         return gang
@@ -109,7 +119,7 @@ class Line:
         shop, waiting = self._shop, []
         if left := shop.journal.open:
             together([partial(self._resolve, unit) for unit in left])
-        while not self._asked:
+        while not self._asked.is_set():
             waiting = [press["press"] for press in self._ask(0)]
         if waiting:
             shop.journal.taken(*waiting)

@@ -5,7 +5,7 @@
 - It changes nothing. The slot's state is written by the image's own unit (`slot-commit.service`, which Requires= and
   comes After= proofline-health.service), so only once this one has succeeded.
 - It waits: a service that systemd has started (this unit comes after all of them) has `PATIENCE_S` to answer, and as
-  long again to feed its watchdog.
+  long again to feed its watchdog. The line has longer to load what only its first board needs.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ from appliance.update.verdict import UNITS, VERBS, Observed, Unit, causes, fed, 
 log = logging.getLogger("proofline.health")
 
 PATIENCE_S = 60
+PREPARING_S = 300
+"""For a line that answers and says that it is preparing."""
 _CALL_TIMEOUT_S = 30.0
 _AGAIN_S = 1.0
 _ALL_UNITS = (*(unit_of(role) for role in VERBS), *UNITS)
@@ -36,15 +38,23 @@ _ALL_UNITS = (*(unit_of(role) for role in VERBS), *UNITS)
 Show = Callable[[], Mapping[str, Unit]]
 
 
-def ask_services(run: Path, patience_s: float) -> dict[str, str]:
-    """The services that do not answer, and why not. A refusal is an answer; a broken connection is none."""
+def ask_services(run: Path, patience_s: float, preparing_s: float | None = None) -> dict[str, str]:
+    """The services that do not answer, and why not. A refusal is an answer; a broken connection is none.
+
+    With `preparing_s`, a line that is still preparing is no answer either, and has as long to be through with it.
+    """
     deadline = time.monotonic() + patience_s
+    preparing = None if preparing_s is None else time.monotonic() + preparing_s
     silent: dict[str, str] = {}
     for role, verb in VERBS.items():
         with Client(role, run / f"{role}.sock", timeout_s=_CALL_TIMEOUT_S) as client:
             while True:
                 try:
-                    client.call(verb)
+                    if client.call(verb).get("state") == "preparing" and preparing is not None:
+                        if time.monotonic() < preparing:
+                            time.sleep(_AGAIN_S)
+                            continue
+                        silent[role] = "it is still preparing"
                 except IpcError as error:
                     if time.monotonic() < deadline:
                         time.sleep(_AGAIN_S)
@@ -69,7 +79,13 @@ def wait_fed(show: Show, before: Mapping[str, Unit], roles: Iterable[str], patie
         time.sleep(_AGAIN_S)
 
 
-def observe(run: Path, show: Show, read_slot: Callable[[], int], patience_s: int = PATIENCE_S) -> tuple[Observed, int]:
+def observe(
+    run: Path,
+    show: Show,
+    read_slot: Callable[[], int],
+    patience_s: int = PATIENCE_S,
+    preparing_s: float = PREPARING_S,
+) -> tuple[Observed, int]:
     """What there is to see of this boot, and how many bytes of its slot were read. SystemSilent."""
     silent = ask_services(run, patience_s)
     before = show()
@@ -81,7 +97,7 @@ def observe(run: Path, show: Show, read_slot: Callable[[], int], patience_s: int
         wrong = error
     after = wait_fed(show, before, VERBS.keys() - silent.keys(), patience_s)
     if not silent:
-        silent = ask_services(run, patience_s)
+        silent = ask_services(run, patience_s, preparing_s)
     return Observed(silent, before, after, wrong, patience_s), size
 
 

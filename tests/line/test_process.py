@@ -34,7 +34,9 @@ socket.socket = Watched
 for name in ("pkcs11", "ntplib", "gpiozero"):
     sys.modules[name] = None
 import appliance.line.service, appliance.line.__main__
-held = sorted({"urllib3", "requests", "tuf.ngclient"} & set(sys.modules))
+early = sorted(name for name in sys.modules if name == "pyocd")
+import appliance.line.target_bench
+held = early + sorted({"urllib3", "requests", "tuf.ngclient"} & set(sys.modules))
 held += [line for line in open("/proc/self/maps") if "pkcs11" in line or "softhsm" in line]
 ours = sorted({".".join(name.split(".")[:2]) for name in sys.modules if name.startswith("appliance.")})
 print(held, ours)
@@ -156,8 +158,6 @@ def test_a_press_that_waited_while_the_line_was_down_is_not_begun(scene: Scene) 
 def test_a_line_that_is_killed_while_its_evidence_waits_signs_the_same_after_its_restart(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    process = scene.start()
-    until(lambda: (d := scene.describe()) and d["state"] == "idle", "the line to be idle")
     sign = scene.recorder.append
 
     def slow(*args: Any, **kwargs: Any) -> Any:
@@ -165,8 +165,11 @@ def test_a_line_that_is_killed_while_its_evidence_waits_signs_the_same_after_its
         process.wait()
         return sign(*args, **kwargs)
 
+    # before the line's first connection, which it keeps
     monkeypatch.setattr(scene.recorder, "append", slow)
     scene.station.serve("recorder", scene.recorder)
+    process = scene.start()
+    until(lambda: (d := scene.describe()) and d["state"] == "idle", "the line to be idle")
     press = scene.press()
     until(lambda: process.poll() is not None, "the line to be killed in the middle of Append")
     first = until(lambda: scene.recorder.manifests.get(press), "the manifest")["envelope"]

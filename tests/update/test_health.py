@@ -41,13 +41,13 @@ REPLIES: dict[str, dict[str, Any]] = {
 
 
 class Stand:
-    """A service that gives one answer to every verb."""
+    """A service that gives its role's answer to every verb."""
 
-    def __init__(self, reply: dict[str, Any]) -> None:
-        self._reply = reply
+    def __init__(self, role: str) -> None:
+        self._role = role
 
     def __getattr__(self, verb: str) -> Callable[..., dict[str, Any]]:
-        return lambda *_caller, **_arguments: self._reply
+        return lambda *_caller, **_arguments: REPLIES[self._role]
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def run(tmp_path: Path) -> Iterator[Path]:
     for role in VERBS:
         interface = interface_of(role)
         access = {verb: frozenset({"health"}) for verb in interface.methods}
-        service = Service(interface, Stand(REPLIES[role]), access, {"health": os.getuid()})
+        service = Service(interface, Stand(role), access, {"health": os.getuid()})
         door = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         door.bind(os.fspath(tmp_path / f"{role}.sock"))
         door.listen()
@@ -103,6 +103,14 @@ def test_a_service_without_a_door_is_waited_for_and_then_a_cause(run: Path) -> N
     seen, _ = health.observe(run, Systemd().show, lambda: 42, patience_s=2)
     assert time.monotonic() - begin >= 2
     assert [cause.code for cause in causes(seen)] == ["PL-HLT-001"]
+
+
+def test_a_line_that_never_gets_ready_for_its_first_board_is_a_cause(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(REPLIES, "line", REPLIES["line"] | {"state": "preparing"})
+    seen, _ = health.observe(run, Systemd().show, lambda: 42, patience_s=2, preparing_s=2)
+    assert [(cause.code, cause.details["role"]) for cause in causes(seen)] == [("PL-HLT-001", "line")]
 
 
 def test_a_watchdog_that_is_not_fed_is_waited_for_and_then_a_cause(run: Path) -> None:
