@@ -53,6 +53,15 @@ class Frozen:
     card: Path
     memory: Path
 
+    def lag_ms(self) -> int:
+        """How far its clock is behind by now; a time server that tells so much less leaves it in peace."""
+        return int((time.time() - self.memory.stat().st_mtime) * 1000)
+
+    @classmethod
+    def kept_in(cls, folder: Path) -> Frozen:
+        """The station that `freeze(folder)` keeps, or kept."""
+        return cls(folder / "card.raw", folder / "memory.qemu")
+
 
 class VirtualStation:
     """One emulated station. Its folder is made anew below the scratch folder, which the tools tree sees as /scratch.
@@ -137,7 +146,7 @@ class VirtualStation:
         assert self.qmp is not None
         assert not self._plugged, "what is plugged in is no part of a frozen station"
         folder.mkdir(parents=True, exist_ok=True)
-        kept = Frozen(folder / "card.raw", folder / "memory.qemu")
+        kept = Frozen.kept_in(folder)
         self.qmp.ask("stop")
         self.qmp.ask("migrate", uri=f"file:{inside(kept.memory)}")
         self._wait_status("postmigrate")

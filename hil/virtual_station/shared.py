@@ -1,0 +1,117 @@
+"""What many image tests begin with, made once for each image and kept: a site's office, and stations that have booted.
+
+    fresh()       -> Begun: a card as it was made, never enrolled, booted, its slot found good, frozen
+    enrolled()    -> Begun: the same with the site's files on the card and an honest time server
+    open_site(folder) -> DemoSite: a desk of one's own that goes on from the shared office, with the same people
+
+- Kept below the stations' folder under the digest of the image's build record: for another image all is made anew.
+  Several processes may ask at once; one makes, the others wait.
+- What is kept is never changed: a station goes on from a copy, a site from a copy of its desk.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from appliance.release.desk import Desk
+from hil.local_station.office import SITE, STATION, VERSION, Wish, WorkOrder, open_office
+from hil.local_station.place import CHECKOUT
+from hil.release_desk import DemoSite
+from hil.virtual_station.places import SCRATCH, STATIONS, TREE, inside
+from hil.virtual_station.station import Frozen, VirtualStation
+from hil.virtual_station.surroundings import TimeServer
+from image.builder.tree import ToolsTree
+
+TIME_SERVER = "10.0.2.2"
+_FIRMWARE = CHECKOUT / "hil" / "firmware" / "build" / f"proofline-demo-{VERSION}-small.hex"
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A station that has booted once: frozen as it ran, and what it had said on its console."""
+
+    frozen: Frozen
+    console: str
+
+
+def fresh() -> Begun:
+    """A station that is not enrolled, as it runs after its first boot."""
+    return _booted("fresh", None)
+
+
+def enrolled() -> Begun:
+    """A station whose card was written with the site's files, as it runs after its first boot; it has no token."""
+    return _booted("enrolled", site_card())
+
+
+def office() -> Path:
+    """The folder of the shared site; open_site makes desks that go on from it."""
+    wish = Wish((WorkOrder("WO-1", 10),), firmware=str(_FIRMWARE))
+
+    def make(folder: Path) -> None:
+        open_office(folder, wish)
+
+    return _kept("office", make)
+
+
+def open_site(folder: Path) -> DemoSite:
+    """A desk in `folder` with the shared site's people and releases. One site is one SoftHSM: all of these are one."""
+    shutil.copytree(office(), folder, symlinks=True, ignore=shutil.ignore_patterns("tokens"))
+    return DemoSite(folder, site=SITE)
+
+
+def site_card() -> Path:
+    """The site partition of the shared site's station."""
+
+    def make(folder: Path) -> None:
+        files = folder / "files"
+        files.mkdir()
+        (files / "root.json").write_bytes(Desk(office() / "desk").pinned_root)
+        (files / "station.json").write_text(json.dumps({"schema": 1, "station": STATION, "site": SITE}), "utf-8")
+        (files / "site.sources").write_text(f"server {TIME_SERVER} iburst minpoll 0 maxpoll 4\n", "utf-8")
+        image = folder / "site.erofs"
+        ToolsTree(TREE, SCRATCH).ask(["mkfs.erofs", "--quiet", "--all-root", inside(image), inside(files)])
+
+    return _kept("site", make) / "site.erofs"
+
+
+def _booted(name: str, site: Path | None) -> Begun:
+    def make(folder: Path) -> None:
+        with VirtualStation(f"make-{name}") as station:
+            if site is not None:
+                station.card.put("proofline-site", site)
+            TimeServer(station.network)
+            station.power_on()
+            station.wait_ready()
+            station.wait_kept("a")
+            (folder / "console.txt").write_text(station.console(), "utf-8")
+            station.freeze(folder)
+
+    folder = _kept(name, make)
+    return Begun(Frozen.kept_in(folder), (folder / "console.txt").read_text("utf-8"))
+
+
+def _kept(name: str, make: Callable[[Path], None]) -> Path:
+    """The folder that `make` fills, once for each image."""
+    key = hashlib.sha256((SCRATCH / "out" / "build.json").read_bytes()).hexdigest()[:16]
+    shared = STATIONS / "shared"
+    shared.mkdir(parents=True, exist_ok=True)
+    folder = shared / key / name
+    with (shared / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if (folder / "done").exists():
+            return folder
+        for old in shared.iterdir():
+            if old.is_dir() and old.name != key:
+                shutil.rmtree(old)
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        make(folder)
+        (folder / "done").touch()
+    return folder
