@@ -25,6 +25,7 @@ _COMMANDS = {
         None,
     ),
     "release": ("appliance.release.cli", "the release desk: approve and promote what stations may flash", "release"),
+    "image": ("appliance.card.cli", "check an image, make a station's site partition, write a card", None),
 }
 
 

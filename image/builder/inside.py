@@ -10,6 +10,8 @@ import shutil
 import sys
 from pathlib import Path
 
+from appliance.card import erofs
+from appliance.card.layout import SITE
 from image.builder import archive, parts, record, root, wheels
 from image.builder.root import CHECKOUT, SCRATCH
 
@@ -58,10 +60,7 @@ def assemble(tree: Path, loose: Path, out: Path, version: str, epoch: int) -> No
     parts.uki(tree, loose, SCRATCH / "initrd.zst", found, version, out / "proofline.efi")
     parts.fat({"proofline.efi": out / "proofline.efi"}, out / "boot.vfat", 96, "PL-SLOT", epoch)
     parts.fat(parts.boot_files(loose, SCRATCH, epoch), SCRATCH / "config.vfat", 64, "PL-BOOT", epoch)
-    empty = SCRATCH / "no-site"
-    shutil.rmtree(empty, ignore_errors=True)
-    empty.mkdir()
-    parts.erofs(empty, SCRATCH / "site.erofs", epoch, "proofline-site")
+    (SCRATCH / "site.erofs").write_bytes(erofs.make({}, SITE))
     contents = {
         "proofline-boot": SCRATCH / "config.vfat",
         "proofline-boot-a": out / "boot.vfat",

@@ -16,25 +16,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from appliance.card.layout import FIRST_MIB, MIB, SECTOR, SLOTS, end_mib, places
 from appliance.update import slotstate
 from image.builder.root import CHECKOUT, SCRATCH, Words, modules
 
-MIB = 1 << 20
 BLOCK = 4096
 _NAMESPACE = uuid.UUID("3c5f1d4e-7d0b-4c39-9a53-0f4f1c1f8a10")
-PARTITIONS: Sequence[tuple[str, str, int]] = (
-    # GPT name, type, MiB; 1 MiB before the first
-    ("proofline-boot", "C12A7328-F81F-11D2-BA4B-00A0C93EC93B", 64),
-    ("proofline-slots", "0FC63DAF-8483-4772-8E79-3D69D8477DE4", 1),
-    ("proofline-boot-a", "EBD0A0A2-B9E5-4433-87C0-68B6B72699C7", 96),
-    ("proofline-root-a", "B921B045-1DF0-41C3-AF44-4C6F280D3FAE", 512),
-    ("proofline-hash-a", "DF3300CE-D69F-4C92-978C-9BFB0F38D820", 8),
-    ("proofline-boot-b", "EBD0A0A2-B9E5-4433-87C0-68B6B72699C7", 96),
-    ("proofline-root-b", "B921B045-1DF0-41C3-AF44-4C6F280D3FAE", 512),
-    ("proofline-hash-b", "DF3300CE-D69F-4C92-978C-9BFB0F38D820", 8),
-    ("proofline-site", "0FC63DAF-8483-4772-8E79-3D69D8477DE4", 16),
-)
-"""The disk, in order. The state partition follows; it is made at the first boot, to the end of the card."""
 INITRD_PROGRAMS = (
     "dash",
     "kmod",
@@ -240,35 +227,32 @@ def boot_files(loose: Path, work: Path, epoch: int) -> dict[str, Path]:
 
 def disk(image: Path, contents: Mapping[str, Path]) -> None:
     """The whole card: a GPT with fixed ids, and the partitions' contents."""
-    layout = [f"label: gpt\nlabel-id: {uuid.uuid5(_NAMESPACE, 'disk')}\nfirst-lba: 2048\n"]
-    start = 1
-    places = {}
-    for name, kind, mib in PARTITIONS:
+    layout = [f"label: gpt\nlabel-id: {uuid.uuid5(_NAMESPACE, 'disk')}\nfirst-lba: {FIRST_MIB * MIB // SECTOR}\n"]
+    at = {name: (start, mib) for name, _kind, start, mib in places()}
+    for name, kind, start, mib in places():
         layout.append(f"start={start}MiB, size={mib}MiB, type={kind}, name={name}, uuid={uuid.uuid5(_NAMESPACE, name)}")
-        places[name] = start * MIB
-        start += mib
     image.unlink(missing_ok=True)
     with image.open("wb") as file:
-        file.truncate((start + 1) * MIB)
+        file.truncate((end_mib() + 1) * MIB)
     subprocess.run(["sfdisk", "--quiet", image], input="\n".join(layout) + "\n", text=True, check=True)
     with image.open("r+b") as file:
         for name, source in contents.items():
-            size = {one: mib for one, _kind, mib in PARTITIONS}[name] * MIB
-            if source.stat().st_size > size:
-                raise ValueError(f"{source.name} has {source.stat().st_size} bytes, {name} holds {size}")
+            start, mib = at[name]
+            if source.stat().st_size > mib * MIB:
+                raise ValueError(f"{source.name} has {source.stat().st_size} bytes, {name} holds {mib} MiB")
             subprocess.run(
                 [
                     "dd",
                     f"if={source}",
                     f"of={image}",
                     "bs=1M",
-                    f"seek={places[name] // MIB}",
+                    f"seek={start}",
                     "conv=notrunc,sparse",
                     "status=none",
                 ],
                 check=True,
             )
-        file.seek(places["proofline-slots"])
+        file.seek(at[SLOTS][0] * MIB)
         file.write(slotstate.encode(slotstate.fresh("a")))
 
 

@@ -2,7 +2,8 @@
 
 - `evidence` knows nothing of ours but the vocabulary of refusal; `verify` knows evidence besides.
 - Nobody knows the line.
-- Neither evidence nor verify reaches for a network, a process or an HSM. Reading the source shows what *we*
+- `card` works where stations are looked after: it reads as stations read, with their parsers, and knows no service.
+- Neither of the three reaches for a network, a process or an HSM. Reading the source shows what *we*
   import, even inside functions; a fresh interpreter shows what is really loaded, and through which foreign package.
 """
 
@@ -32,8 +33,12 @@ OUT_OF_REACH = set().union(*REACH.values())
 OURS = {
     "evidence": {"appliance", "appliance.errors", "appliance.evidence"},
     "verify": {"appliance", "appliance.errors", "appliance.evidence", "appliance.verify"},
+    "card": {
+        *("appliance", "appliance.errors", "appliance.evidence", "appliance.verify", "appliance.card"),
+        *("appliance.station", "appliance.update", "appliance.update.errors", "appliance.update.slotstate"),
+    },
 }
-FOREIGN = {"evidence": {"cryptography"}, "verify": {"cryptography", "tuf", "securesystemslib"}}
+FOREIGN = {"evidence": {"cryptography"}, "verify": {"cryptography", "tuf", "securesystemslib"}, "card": set[str]()}
 
 # What those foreign packages load by themselves. It is loaded and never called: cryptography imports the socket
 # module for its address constants; tuf.api imports securesystemslib's signers, and with them the GnuPG signer (which
