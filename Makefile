@@ -3,15 +3,16 @@
 export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/sbin:/sbin
 python := .venv/bin/python
 # what makes and runs images mounts things
-as_root := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=PROOFLINE_IMAGE_TESTS)
+wishes := PROOFLINE_IMAGE_TESTS,PROOFLINE_SOAK,PROOFLINE_IMAGE_WORK
+as_root := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=$(wishes))
 # services run as users of their own, who may not be able to enter the folder above this checkout
 reachably := $(python) -m hil.local_station.place $(python)
 
-# test files that can look wider say so by this name (CONTRIBUTING)
-soaking = $(shell grep -rl PROOFLINE_SOAK --include='test_*.py' tests hil/tests)
+# test files that can look wider say so by this name (CONTRIBUTING); the image's have a target of their own
+soaking = $(filter-out hil/tests/image/%,$(shell grep -rl PROOFLINE_SOAK --include='test_*.py' tests hil/tests))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test soak bench lint docs lock clean image image-lock image-boot image-test image-bench repro
+.PHONY: help setup run test soak bench lint docs lock clean image image-lock image-boot image-test image-soak image-bench repro
 
 help: ## show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -45,8 +46,11 @@ image-lock: setup ## write the image's locks anew and show what changed
 image-boot: image ## boot the image in QEMU and show its console until it says whether it is ready
 	@$(as_root) $(python) -m hil.virtual_station
 
-image-test: image ## boot the image, look at its lamps, press its button, read its journal
-	@PROOFLINE_IMAGE_TESTS=1 $(as_root) $(python) -m pytest hil/tests/image $(ARGS)
+image-test: image ## boot the image, work it as a person would, cut its power, update it, damage it; as root or sudo
+	@PROOFLINE_IMAGE_TESTS=1 $(as_root) $(python) -m pytest -n 2 --dist loadfile hil/tests/image $(ARGS)
+
+image-soak: image ## the same with every power cut and more of each kind; takes hours
+	@PROOFLINE_SOAK=1 PROOFLINE_IMAGE_TESTS=1 $(as_root) $(python) -m pytest -n 2 --dist loadfile hil/tests/image $(ARGS)
 
 image-bench: image ## the image's figures, one JSON object a line
 	@image/build bench

@@ -25,11 +25,11 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import ClassVar, Self
 
 from appliance.update import slotstate
 from hil.virtual_station import machine
-from hil.virtual_station.card import Card
+from hil.virtual_station.card import Card, lines
 from hil.virtual_station.errors import NotSeen
 from hil.virtual_station.loss import NOTHING, Loss
 from hil.virtual_station.machine import Board, Setting
@@ -38,6 +38,7 @@ from hil.virtual_station.places import SCRATCH, STATIONS, inside
 from hil.virtual_station.qemu import Pins, QemuGone, Qmp
 from hil.virtual_station.sticks import Stick
 from hil.virtual_station.surroundings import Network, Tpm, kill
+from image.builder.tree import StepFailed
 
 BUTTON = 0
 LAMPS = {"red": 1, "blue": 2, "green": 4, "buzzer": 5}
@@ -70,6 +71,9 @@ class VirtualStation:
     from at the first power_on. tpm: a folder with a TPM's state.
     """
 
+    used: ClassVar[list[VirtualStation]] = []
+    """Those that were made since somebody cleared this: for whoever has to tell what happened."""
+
     def __init__(
         self,
         name: str,
@@ -99,6 +103,7 @@ class VirtualStation:
         self._plugged: dict[str, Stick | None] = {}
         self.qmp: Qmp | None = None
         self.pins: Pins | None = None
+        self.used.append(self)
 
     def power_on(self, *, rtc: str = "utc", network: bool = True, extra: Sequence[str] = ()) -> None:
         """Plug the station in. `rtc`: what its clock says, as QEMU's -rtc base= takes it ("1970-01-01")."""
@@ -239,6 +244,15 @@ class VirtualStation:
         events = [] if self.qmp is None else [str(event["event"]) for _at, event in self.qmp.events]
         story = f"{self.name}, boot {self.boots}, QEMU: {', '.join(events) or 'nothing'}"
         return "\n".join([*self.console().splitlines()[-15:], story])
+
+    def told(self) -> str:
+        """What it left for whoever looks for a reason: the console's end, and its journal from notice on."""
+        try:
+            journal = self.card.journal()
+        except (StepFailed, KeyError) as error:
+            return f"{self.tail()}\nno journal: {error}"
+        noted = [one for one in journal if str(one.get("PRIORITY", "6")) <= "5" or "proofline" in str(one)]
+        return f"{self.tail()}\n{lines(noted[-80:])}\nall of it is in {self.folder}"
 
     def wait_console(self, pattern: str, *, timeout_s: float = 300.0) -> re.Match[str]:
         """Wait until a line of the console matches; NotSeen when the guest ends before, or time is up."""

@@ -1,8 +1,39 @@
 """The image's tests. Those that boot it need what `make image` made, and minutes: `make image-test` runs them.
 
 Asked for by its environment variable and not by a marker: make test must collect nothing that it cannot run.
+A failure shows, for each station that the failed test used, how its console ends and what its journal holds of notice
+and worse.
 """
 
-import os
+from __future__ import annotations
 
-collect_ignore_glob = [] if os.environ.get("PROOFLINE_IMAGE_TESTS") == "1" else ["test_boot*.py"]
+import os
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+
+from hil.virtual_station.needs import missing
+from hil.virtual_station.station import VirtualStation
+
+ASKED = os.environ.get("PROOFLINE_IMAGE_TESTS") == "1"
+collect_ignore_glob = [] if ASKED else ["test_boot*.py"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Say what this machine lacks before anything waits for it."""
+    if ASKED and any(item.path.name.startswith("test_boot") for item in items) and (lacking := missing()):
+        pytest.exit("\n".join(["the image's tests need:", *lacking]), returncode=2)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[Any]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.failed:
+        for station in VirtualStation.used:
+            report.sections.append((f"station {station.name}", station.told()))
+    if report.when == "teardown":
+        VirtualStation.used.clear()
+    return report
