@@ -27,7 +27,7 @@ from appliance.durable import StorageFailed
 from appliance.errors import ProoflineError
 from appliance.generations import Content, Generations
 from appliance.intake import carrier as carriers
-from appliance.intake import tuf_client
+from appliance.intake import stick, tuf_client
 from appliance.intake.bundle import Bundles, Running
 from appliance.intake.errors import CarrierExpired, CarrierExpiryUnsure, CarrierForked
 from appliance.intake.firmware import check_firmware
@@ -249,8 +249,12 @@ class NoIntake:
 
     def import_(self, caller: Caller, carrier: str) -> dict[str, Any]:
         """Refused, for the reason that there is no site."""
-        del carrier
-        log.warning("carrier refused for %s: %s", caller.role, self._reason)
+        return self.take(caller.role, lambda: Folder(carrier))
+
+    def take(self, source: str, medium: Callable[[], Medium]) -> dict[str, Any]:
+        """Refused likewise; the medium is not looked at."""
+        del medium
+        log.warning("carrier from %s refused: %s", source, self._reason)
         self._journal(self._reason)
         raise self._reason.with_traceback(None)
 
@@ -335,7 +339,8 @@ def main() -> None:
     clock, recorder = Client.for_role("clock", timeout_s=5.0), Client.for_role("recorder", timeout_s=5.0)
     site = find_site(surroundings.site)
     if isinstance(site, StationError):
-        serve("intake", NoIntake(site, lambda refusal: journal_refusal(recorder, refusal)), ACCESS)
+        closed = NoIntake(site, lambda refusal: journal_refusal(recorder, refusal))
+        serve("intake", closed, ACCESS, daemon=lambda stopping: stick.watch(closed, stopping))
         return
     bundles = os.environ.get("PROOFLINE_BUNDLES")
     intake = Intake(
@@ -348,4 +353,4 @@ def main() -> None:
         bundles=Bundles(Path(bundles)) if bundles else None,
         running=running_here(site),
     )
-    serve("intake", intake, ACCESS)
+    serve("intake", intake, ACCESS, daemon=lambda stopping: stick.watch(intake, stopping))
