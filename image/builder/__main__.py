@@ -3,6 +3,8 @@
   image   everything: tools tree, Debian's packages, root, slots, disk, SBOM, build record -> .build/image/scratch/out
   repro   a second build from nothing, in another place, on another file system, on one processor; every file compared
   bench   figures of the image that was made, one JSON object a line
+  bundle  --key KEY --cert CERT [--version V] [--floor V]: the image as an update bundle with its document,
+          or the same root under another version -> .build/image/scratch/out/bundles. KEY: PEM file or pkcs11: URI
   lock    ask the mirrors what is newest, show what changes, write image/packages.lock and image/wheels.lock
 
 - A step whose inputs did not change is not done again; the steps that are fast are always done.
@@ -11,6 +13,7 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import os
@@ -21,8 +24,9 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from image.builder import archive, bench, record, wheels
+from image.builder import archive, bench, bundle, record, wheels
 from image.builder.archive import ArchiveError, Package
+from image.builder.bundle import SigningFailed
 from image.builder.tree import CHECKOUT, StepFailed, ToolsTree, emulate_arm64
 from image.builder.wheels import WheelError
 
@@ -118,6 +122,24 @@ def build_frozen(origin: Path, clone: Path, work: Path, prefix: Sequence[str]) -
 def measure() -> None:
     """Print the figures of the image that is there."""
     sys.stdout.write(bench.lines(ToolsTree(WORK / "tools", WORK / "scratch")))
+
+
+def make_bundle(words: Sequence[str]) -> None:
+    """A signed update bundle and its document."""
+    parser = argparse.ArgumentParser(prog="image/build bundle")
+    parser.add_argument("--key", required=True)
+    parser.add_argument("--cert", required=True, type=Path)
+    parser.add_argument("--version")
+    parser.add_argument("--floor", default="0.0.0")
+    given = parser.parse_args(words)
+    tools = ToolsTree(WORK / "tools", WORK / "scratch")
+    slot = bundle.built(tools.scratch / "out")
+    if given.version not in (None, slot.version):
+        say(f"stamping version {given.version} on the root of {slot.version}")
+        slot = bundle.stamp(tools, given.version, tools.scratch / "stamped" / given.version)
+    say("packing and signing the bundle")
+    made = bundle.make(tools, slot, given.key, given.cert, tools.scratch / "out" / "bundles", floor=given.floor)
+    say(f"made {os.path.relpath(made, CHECKOUT)}, {made.stat().st_size / 2**20:.1f} MiB, and its document beside it")
 
 
 def differences(one: Path, other: Path) -> list[str]:
@@ -217,13 +239,15 @@ def source(scratch: Path) -> tuple[str, int]:
 
 def main() -> int:
     verbs: dict[str, Callable[[], object]] = {"image": image, "lock": lock, "repro": repro, "bench": measure}
-    if len(sys.argv) != 2 or sys.argv[1] not in verbs:
+    if sys.argv[1:2] == ["bundle"]:
+        verbs["bundle"] = lambda: make_bundle(sys.argv[2:])
+    elif len(sys.argv) != 2 or sys.argv[1] not in verbs:
         sys.stderr.write(__doc__ or "")
         return 2
     WORK.mkdir(parents=True, exist_ok=True)
     try:
         verbs[sys.argv[1]]()
-    except (ArchiveError, StepFailed, WheelError) as error:
+    except (ArchiveError, StepFailed, WheelError, SigningFailed) as error:
         sys.stderr.write(f"image: {error}\n")
         return 1
     return 0

@@ -21,7 +21,7 @@ SHIPPED = ("disk.raw", "root.erofs", "root.verity", "boot.vfat", "proofline.efi"
 def main(version: str, epoch: int) -> None:
     out, loose, tree = SCRATCH / "out", SCRATCH / "loose", SCRATCH / "root"
     out.mkdir(exist_ok=True)
-    root.make(SCRATCH / "base", tree, version=version, epoch=epoch, kernel=loose / "linux", wheels=SCRATCH / "wheels")
+    root.make(SCRATCH / "base", tree, epoch=epoch, kernel=loose / "linux", wheels=SCRATCH / "wheels")
     assemble(tree, loose, out, version, epoch)
     packages = [one for one in archive.read_lock(CHECKOUT / "image/packages.lock") if one.set != "tools"]
     wheel_lock = wheels.read_lock(CHECKOUT / "image/wheels.lock")
@@ -51,7 +51,7 @@ def main(version: str, epoch: int) -> None:
 def assemble(tree: Path, loose: Path, out: Path, version: str, epoch: int) -> None:
     """Slot images and the whole card, from a finished root."""
     parts.erofs(tree, out / "root.erofs", epoch, "proofline-root")
-    found = parts.verity(out / "root.erofs", out / "root.verity")
+    found = parts.verity(out / "root.erofs", out / "root.verity", version)
     record.write(
         out / "verity.json",
         {"root_hash": found.root_hash, "salt": found.salt, "uuid": found.uuid, "blocks": found.blocks},

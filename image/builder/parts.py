@@ -18,6 +18,7 @@ from pathlib import Path
 
 from appliance.card.layout import FIRST_MIB, MIB, SECTOR, SLOTS, end_mib, places
 from appliance.update import slotstate
+from appliance.update.manifest import COMPATIBLE
 from image.builder.root import CHECKOUT, SCRATCH, Words, modules
 
 BLOCK = 4096
@@ -74,10 +75,11 @@ def erofs(folder: Path, image: Path, epoch: int, label: str) -> None:
     subprocess.run(["mkfs.erofs", *flags, image, folder], check=True, capture_output=True)
 
 
-def verity(data: Path, tree: Path) -> Verity:
-    """A hash tree over a file system. The salt is the digest of the data, the tree's UUID comes from the root hash."""
+def verity(data: Path, tree: Path, version: str) -> Verity:
+    """A hash tree over a file system. The salt comes from the data and the version, so that each version has a root
+    hash of its own; the tree's UUID comes from the root hash."""
     with data.open("rb") as file:
-        salt = hashlib.file_digest(file, "sha256").hexdigest()
+        salt = hashlib.sha256(hashlib.file_digest(file, "sha256").digest() + version.encode()).hexdigest()
     blocks = data.stat().st_size // BLOCK
 
     def format_with(name: str) -> str:
@@ -128,30 +130,37 @@ def initrd(root: Path, kernel: Path, output: Path, epoch: int) -> None:
     subprocess.run(["zstd", "-q", "-f", "-19", "-T1", archive, "-o", output], check=True)
 
 
-def uki(root: Path, loose: Path, initrd_file: Path, found: Verity, version: str, output: Path) -> str:
-    """The unified kernel image. Returns its command line."""
+def uki(
+    root: Path, loose: Path, initrd_file: Path, found: Verity, version: str, output: Path, more: Sequence[str] = ()
+) -> str:
+    """The unified kernel image, with `more` words on its command line. Returns that line."""
     kernel = loose / "linux"
     (release,) = [one.name for one in (kernel / "usr/lib/modules").iterdir()]
     listing = (CHECKOUT / "systemd/kernel-command-line").read_text("utf-8").splitlines()
     words = [
-        f"proofline.root={found.root_hash}",
+        # not "root=": RAUC takes any word that ends so for the booted device
+        f"proofline.roothash={found.root_hash}",
         f"proofline.salt={found.salt}",
         f"proofline.uuid={found.uuid}",
         f"proofline.blocks={found.blocks}",
         f"proofline.version={version}",
+        f"proofline.compatible={COMPATIBLE}",
         "ro",
         "quiet",
         "loglevel=4",
         "systemd.getty_auto=no",
         *(line.strip() for line in listing if line.strip() and not line.startswith("#")),
+        *more,
     ]
+    release_file = output.with_suffix(".os-release")
+    release_file.write_text((root / "usr/lib/os-release").read_text("ascii") + f"IMAGE_VERSION={version}\n", "ascii")
     trees = [kernel / f"usr/lib/linux-image-{release}/broadcom/{name}.dtb" for name in _BOARDS]
     command = [
         "ukify", "build",
         f"--linux={kernel}/boot/vmlinuz-{release}",
         f"--initrd={initrd_file}",
         f"--cmdline={' '.join(words)}",
-        f"--os-release=@{root}/usr/lib/os-release",
+        f"--os-release=@{release_file}",
         f"--uname={release}",
         "--efi-arch=aa64",
         f"--stub={loose}/systemd-boot-efi/usr/lib/systemd/boot/efi/linuxaa64.efi.stub",

@@ -18,6 +18,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from appliance.update.manifest import COMPATIBLE
 from image.builder.archive import wanted
 
 Words = list[str | os.PathLike[str]]
@@ -64,7 +65,7 @@ _MADE = (
 )
 
 
-def make(base: Path, root: Path, *, version: str, epoch: int, kernel: Path, wheels: Path) -> None:
+def make(base: Path, root: Path, *, epoch: int, kernel: Path, wheels: Path) -> None:
     """A root file system at `root`, from mkosi's at `base` (which stays as it is)."""
     shutil.rmtree(root, ignore_errors=True)
     subprocess.run(["cp", "-a", "--reflink=auto", base, root], check=True)
@@ -75,7 +76,7 @@ def make(base: Path, root: Path, *, version: str, epoch: int, kernel: Path, whee
     install_documents(root)
     prune(root)
     accounts(root, epoch)
-    settings(root, version, epoch)
+    settings(root, epoch)
     enable(root)
     compile_python(root)
     keep_var(root)
@@ -224,7 +225,7 @@ def accounts(root: Path, epoch: int) -> None:
     (root / "etc/.pwd.lock").unlink(missing_ok=True)
 
 
-def settings(root: Path, version: str, epoch: int) -> None:
+def settings(root: Path, epoch: int) -> None:
     """The few files of /etc and /usr/lib that say what this image is."""
     release = [
         'PRETTY_NAME="Proofline station"',
@@ -233,7 +234,8 @@ def settings(root: Path, version: str, epoch: int) -> None:
         "ID_LIKE=debian",
         "VERSION_CODENAME=trixie",
         "IMAGE_ID=proofline-station",
-        f"IMAGE_VERSION={version}",
+        # no version: the UKI names it, and the same root may be stamped with another one
+        f"PROOFLINE_COMPATIBLE={COMPATIBLE}",
     ]
     (root / "usr/lib/os-release").write_text("\n".join(release) + "\n", "ascii")
     (root / "etc/machine-id").write_text("", "ascii")

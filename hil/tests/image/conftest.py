@@ -17,7 +17,7 @@ from hil.virtual_station.needs import missing
 from hil.virtual_station.station import VirtualStation
 
 ASKED = os.environ.get("PROOFLINE_IMAGE_TESTS") == "1"
-collect_ignore_glob = [] if ASKED else ["test_boot*.py"]
+collect_ignore_glob = [] if ASKED else ["test_boot*.py", "test_rauc*.py"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -71,7 +71,7 @@ def test_no_unit_failed(visit: Visit) -> None:
 
 def test_the_root_is_verity_and_the_slot_is_kept_once_it_was_found_good(visit: Visit) -> None:
     about = json.loads((SCRATCH / "out" / "verity.json").read_text("utf-8"))
-    assert any(f"proofline.root={about['root_hash']}" in str(one.get("MESSAGE")) for one in visit.journal)
+    assert any(f"proofline.roothash={about['root_hash']}" in str(one.get("MESSAGE")) for one in visit.journal)
     state = visit.card.slot_state()
     assert state is not None
     assert (state.last, state.left["a"], state.good["a"]) == ("a", 3, True)
