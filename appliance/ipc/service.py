@@ -35,7 +35,7 @@ from appliance.ipc.wire import Stream
 
 log = logging.getLogger("proofline.ipc")
 
-ROLES = ("usbgate", "clock", "signer", "recorder", "line", "panel", "intake", "export", "health")
+ROLES = ("usbgate", "clock", "signer", "recorder", "line", "panel", "intake", "export", "health", "update")
 """The services, each a user `proofline-<role>` of the image; `ops`, the technician, is root there."""
 
 _LISTEN_FDS_START = 3

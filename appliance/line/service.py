@@ -33,7 +33,7 @@ log = logging.getLogger("proofline.line")
 
 ACCESS: dict[str, frozenset[str]] = {
     "Describe": frozenset(
-        {"clock", "signer", "recorder", "line", "panel", "intake", "export", "usbgate", "health", "ops"}
+        {"clock", "signer", "recorder", "line", "panel", "intake", "export", "usbgate", "health", "update", "ops"}
     )
 }
 

@@ -39,7 +39,7 @@ ACCESS: dict[str, frozenset[str]] = {
     "Finish": frozenset({"line"}),
     "DescribePress": frozenset({"signer", "recorder"}),
     "Describe": frozenset(
-        {"clock", "signer", "recorder", "line", "panel", "intake", "export", "usbgate", "health", "ops"}
+        {"clock", "signer", "recorder", "line", "panel", "intake", "export", "usbgate", "health", "update", "ops"}
     ),
 }
 

@@ -45,12 +45,14 @@ from appliance.recorder.summaries import Summaries
 
 log = logging.getLogger("proofline.recorder")
 
-_EVERYBODY = frozenset({"clock", "signer", "recorder", "line", "panel", "intake", "export", "usbgate", "health", "ops"})
+_EVERYBODY = frozenset(
+    {"clock", "signer", "recorder", "line", "panel", "intake", "export", "usbgate", "health", "update", "ops"}
+)
 ACCESS: dict[str, frozenset[str]] = {
     "Gates": frozenset({"line", "panel"}),
     "Reserve": frozenset({"line"}),
     "Append": frozenset({"line"}),
-    "JournalRefusal": frozenset({"line", "panel", "intake"}),
+    "JournalRefusal": frozenset({"line", "panel", "intake", "update"}),
     "CommitRefusals": frozenset({"line"}),
     "DescribeReservation": frozenset({"signer", "line", "panel"}),
     "DescribeOrder": frozenset({"signer", "line", "panel"}),

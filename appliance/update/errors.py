@@ -62,3 +62,29 @@ class SlotStateDamaged(SlotError):
 class SlotUnknown(SlotError):
     code = "PL-SLT-002"
     engineer = "Which slot runs is not known: {why}."
+
+
+class SlotInUse(SlotError):
+    code = "PL-SLT-003"
+    engineer = "Slot {slot} runs: only the other one is ever written."
+
+
+class SlotNotKept(SlotError):
+    code = "PL-SLT-004"
+    operator = "The station is still finding out whether its newest system is good. Wait a few minutes."
+    engineer = "Slot {slot} runs and was not found good: the other slot may be needed and is not touched."
+    action = "Wait until the health check has ended; if it ended badly, read the journal."
+
+
+class SlotNotIntended(SlotError):
+    code = "PL-SLT-005"
+    operator = "The update was not installed. The station works on with what it has."
+    engineer = "Slot {slot} holds a hash tree of {found}, and the image that was to be installed has {expected}."
+    action = "Somebody changed the bundle while it was installed: report it with the journal."
+
+
+class SlotRecordDamaged(SlotError):
+    code = "PL-SLT-006"
+    operator = "The station's record of its updates is damaged. Call the line engineer."
+    engineer = "{path}: {why}."
+    action = "Restore the state partition; a station without its floor could be taken back to an older system."

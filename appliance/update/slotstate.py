@@ -3,12 +3,11 @@
 - Two copies, each one 4 KiB environment as U-Boot's `env import -c` reads it (CRC-32 first), 512 KiB apart in the
   partition `proofline-slots`. The newer good one counts. Only the other is ever written, whole and flushed, so a power
   cut at any moment leaves one good copy: image/boot/boot.cmd keeps the same rule.
-- The boot script counts an attempt before it makes it. `commit` gives a slot that was found good its attempts back;
-  `fallback` restarts, and only if the running slot was never found good.
-- Where both copies are damaged there is nothing to count on: the state is written anew from what runs.
+- The boot script counts an attempt before it makes it. `commit` gives a slot that was found good its attempts back.
+- `begin` takes the other slot out of every order of events before its first byte changes, and only when the slot that
+  runs was found good; `arm` gives it its attempts and the first place, once all of it is written and flushed.
 
-Pure but for `read`, `write` and `main`; `python3 -m appliance.update.slotstate commit|fallback` is what the image's
-slot units call, as root.
+Pure but for `read`, `write` and `running`. Who acts on it is `appliance.update.slots`, as root.
 """
 
 from __future__ import annotations
@@ -16,14 +15,12 @@ from __future__ import annotations
 import json
 import os
 import struct
-import subprocess
-import sys
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from appliance.update.errors import SlotStateDamaged, SlotUnknown
+from appliance.update.errors import SlotInUse, SlotNotKept, SlotStateDamaged, SlotUnknown
 
 ATTEMPTS = 3
 COPY = 4096
@@ -100,6 +97,33 @@ def commit(state: State, slot: str) -> State:
     )
 
 
+def begin(state: State, slot: str, running: str) -> State:
+    """`slot` is about to be written: it cannot be started, whatever it held. SlotInUse, SlotNotKept."""
+    if slot == running:
+        raise SlotInUse(slot=slot)
+    if not state.good[running]:
+        raise SlotNotKept(slot=running)
+    return replace(state, seq=state.seq + 1, left={**state.left, slot: 0}, good={**state.good, slot: False})
+
+
+def arm(state: State, slot: str, running: str) -> State:
+    """`slot` is written: it is tried next, as often as any. SlotInUse."""
+    if slot == running:
+        raise SlotInUse(slot=slot)
+    return replace(
+        state,
+        seq=state.seq + 1,
+        order=(slot, *(one for one in state.order if one != slot)),
+        left={**state.left, slot: ATTEMPTS},
+        good={**state.good, slot: False},
+    )
+
+
+def primary(state: State) -> str | None:
+    """The slot that the boot script would take next."""
+    return next((slot for slot in state.order if state.left[slot]), None)
+
+
 def read(device: Path) -> tuple[State | None, int]:
     """The newer good copy, and which place the next one goes to."""
     found: list[tuple[State, int]] = []
@@ -135,23 +159,3 @@ def running(image: Path = _IMAGE) -> str:
     if slot not in SLOTS:
         raise SlotUnknown(why=f"{image} names slot {slot!r}")
     return slot
-
-
-def main(verb: str) -> int:
-    """`commit`: write that this slot is good. `fallback`: restart, unless this slot was good before."""
-    slot = running()
-    state, place = read(DEVICE)
-    if verb == "commit":
-        write(DEVICE, commit(state or fresh(slot), slot), place)
-        sys.stdout.write(f"slot {slot} is good\n")
-    elif state is not None and state.good[slot]:
-        sys.stdout.write(f"slot {slot} was good before: it stays, and somebody should look at it\n")
-    else:
-        sys.stdout.write(f"slot {slot} was never found good: restarting\n")
-        sys.stdout.flush()
-        subprocess.run(["/usr/bin/systemctl", "reboot"], check=True)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))

@@ -26,7 +26,7 @@ from typing import Self
 
 from hil.local_station.place import PROGRAMS
 
-ROLES = ("clock", "signer", "recorder", "line", "panel", "intake", "export", "usbgate", "health")
+ROLES = ("clock", "signer", "recorder", "line", "panel", "intake", "export", "usbgate", "health", "update")
 _FIRST_UID = 64200
 _WATCHDOG_US = 20_000_000
 _RESTART_DELAY_S = 0.2

@@ -43,7 +43,12 @@ TABLE: list[tuple[str, str, dict[str, Any], frozenset[str]]] = [
     ("recorder", "Gates", {"press": None}, frozenset({"line", "panel"})),
     ("recorder", "Reserve", {"press": PRESS, "device": DEVICE}, frozenset({"line"})),
     ("recorder", "Append", {"envelope": "{}"}, frozenset({"line"})),
-    ("recorder", "JournalRefusal", {"kind": "refusal", "press": PRESS}, frozenset({"line", "panel", "intake"})),
+    (
+        "recorder",
+        "JournalRefusal",
+        {"kind": "refusal", "press": PRESS},
+        frozenset({"line", "panel", "intake", "update"}),
+    ),
     ("recorder", "CommitRefusals", {}, frozenset({"line"})),
     ("recorder", "DescribeReservation", {"press": PRESS}, frozenset({"signer", "line", "panel"})),
     ("recorder", "DescribeOrder", {"order": "WO-1"}, frozenset({"signer", "line", "panel"})),

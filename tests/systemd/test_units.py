@@ -21,6 +21,8 @@ from appliance.usbgate import config as usb_config
 
 SYSTEMD = Path(__file__).parents[2] / "systemd"
 SERVICES = sorted(path.name for path in (SYSTEMD / "units").glob("proofline-*.service"))
+IMAGE = SYSTEMD.parent / "image/files/usr/lib/systemd/system"
+IMAGE_SERVICES = sorted(path.name for path in IMAGE.glob("*.service"))
 SERVING = tuple(VERBS)
 WORST = 1.5
 
@@ -33,12 +35,12 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     system = Path("/lib/systemd/system")  # /usr/lib where /lib leads there, and on a Debian 12 that was not merged
     shutil.copytree(system, place / "usr/lib/systemd/system", symlinks=True, dirs_exist_ok=True)
     (place / "usr/bin").mkdir(parents=True)
-    for program in ("python3", "busctl"):
+    for program in ("python3", "busctl", "systemctl", "rauc"):
         (place / "usr/bin" / program).write_text("#!/bin/sh\n")
         (place / "usr/bin" / program).chmod(0o755)
-    for unit in ("slot-fallback", "slot-commit"):
-        text = f"[Unit]\nDescription={unit}: the image's own\n[Service]\nType=oneshot\nExecStart=/usr/bin/python3\n"
-        (place / f"usr/lib/systemd/system/{unit}.service").write_text(text)
+    for path in IMAGE.iterdir():
+        if path.is_file():
+            shutil.copy(path, place / "usr/lib/systemd/system")
     return place
 
 
@@ -49,7 +51,7 @@ def analyze(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_systemd_has_nothing_to_say_about_our_units(root: Path) -> None:
-    ours = [path.name for path in sorted((SYSTEMD / "units").iterdir()) if path.is_file()]
+    ours = [path.name for folder in (SYSTEMD / "units", IMAGE) for path in sorted(folder.iterdir()) if path.is_file()]
     told = analyze(root, "verify", "--man=no", *ours)
     about_ours = [line for line in (told.stdout + told.stderr).splitlines() if any(name in line for name in ours)]
     assert about_ours == []
@@ -63,7 +65,7 @@ def test_verify_would_tell_of_a_misspelt_line(root: Path, tmp_path: Path) -> Non
     assert "WatchdogSecs" in analyze(bent, "verify", "--man=no", "proofline-clock.service").stderr
 
 
-@pytest.mark.parametrize("service", [*SERVICES, "hardware-watchdog.service"])
+@pytest.mark.parametrize("service", [*SERVICES, "hardware-watchdog.service", *IMAGE_SERVICES])
 def test_each_unit_is_as_tight_as_promised(root: Path, service: str) -> None:
     told = analyze(root, "security", "--offline=true", "--no-pager", service)
     found = re.search(rf"exposure level for {re.escape(service)}: ([0-9.]+)", told.stdout)
@@ -91,7 +93,11 @@ def test_a_service_runs_as_its_own_user_behind_its_own_door(role: str) -> None:
 
 
 def test_there_is_a_unit_for_each_service_and_no_other() -> None:
-    assert {name.removesuffix(".service").removeprefix("proofline-") for name in SERVICES} == {*SERVING, "health"}
+    assert {name.removesuffix(".service").removeprefix("proofline-") for name in SERVICES} == {
+        *SERVING,
+        "health",
+        "update",
+    }
 
 
 def test_every_role_has_a_user_of_the_name_by_which_peers_are_known() -> None:
