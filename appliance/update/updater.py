@@ -65,7 +65,7 @@ class Places:
 
 
 class Updater:
-    """One run. `journal` puts a refusal on record, `line_busy` says why the line must not be disturbed, `rauc` installs."""
+    """One run. `journal` puts a refusal on record, `line_busy` says why the line must not be disturbed."""
 
     def __init__(
         self,
