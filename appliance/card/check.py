@@ -22,7 +22,7 @@ from appliance.card.errors import (
     NoSlotState,
     SlotForeign,
 )
-from appliance.card.layout import MIB, SITE, SLOT_FILES, SLOTS, STATE, places
+from appliance.card.layout import MIB, SITE, SLOT_FILES, SLOTS, STATES, places
 from appliance.card.record import DISK, BuildRecord, file_digest
 from appliance.card.write import check_layout
 from appliance.errors import ProoflineError
@@ -81,11 +81,11 @@ def _card(read: gpt.Read, size: int, record: BuildRecord | None) -> Iterator[Fin
             yield "site", "empty: a station with this card is not enrolled"
         else:
             yield from here.words()
-    state = next((one for one in found if one.name == STATE), None)
+    state = next((one for one in found if one.name in STATES), None)
     if state is None:
         yield "state", "none yet; the station makes it at its first start"
     else:
-        yield "state", f"{state.size} bytes: this card was in a station"
+        yield "state", f"{state.name}, {state.size} bytes: this card was in a station"
 
 
 def _shipped(path: Path, name: str, expected: str) -> Finding:

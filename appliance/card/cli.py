@@ -87,7 +87,7 @@ def _write(args: argparse.Namespace) -> int:
     content = sites.no_site() if found is None else found.image()
     target = device.look(args.device)
     with Medium(target) as medium:
-        there = gpt.names(medium.read)
+        there = gpt.names(medium.read, target.size)
         print(f"{target.words()}; on it: {', '.join(there) or 'no partitions that are known here'}")
         _confirm(target, there, args.confirm)
         _told((("site", "none: the station will not be enrolled"),) if found is None else found.words())

@@ -27,7 +27,7 @@ from appliance.card.errors import (
     DeviceUnfit,
     NotConfirmed,
 )
-from appliance.card.layout import MIB, SECTOR, SMALLEST_STATE_MIB, STATE, end_mib
+from appliance.card.layout import MIB, SECTOR, SMALLEST_STATE_MIB, STATES, end_mib
 
 SYSFS = Path("/sys")
 NEEDED = (end_mib() + SMALLEST_STATE_MIB) * MIB
@@ -128,7 +128,7 @@ def confirm(device: Device, there: Sequence[str], typed: str | None) -> None:
         raise NotConfirmed(why=f"{typed.strip()!r} is not this device", phrase=device.phrase)
     if typed is None and not device.removable:
         raise NotConfirmed(why=f"{device.path} is not a removable card", phrase=device.phrase)
-    if typed is None and STATE in there:
+    if typed is None and set(STATES) & set(there):
         raise NotConfirmed(why=f"{device.path} is a station's card, with its evidence", phrase=device.phrase)
 
 

@@ -74,12 +74,14 @@ def parse(read: Read, size: int) -> tuple[Partition, ...]:
     return _partitions(one)
 
 
-def names(read: Read) -> tuple[str, ...]:
-    """What the first copy alone names: enough to say whose card this was; empty where there is no good table."""
-    try:
-        return tuple(one.name for one in _partitions(_copy(read, 1, "first")))
-    except TableWrong:
-        return ()
+def names(read: Read, size: int) -> tuple[str, ...]:
+    """What either copy names: enough to say whose card this was; empty where neither is good."""
+    for sector in (1, size // SECTOR - 1):
+        try:
+            return tuple(one.name for one in _partitions(_copy(read, sector, "first")))
+        except TableWrong:
+            continue
+    return ()
 
 
 def fitted(head: bytes, size: int) -> tuple[bytes, bytes]:

@@ -13,6 +13,8 @@ SECTOR = 512
 FIRST_MIB = 1
 """Where the first partition starts; before it are the MBR and the partition table."""
 STATE = "proofline-state"
+STATES = ("proofline-new", STATE, "proofline-gone")
+"""What the state partition is called while it is made, once it is there, and while a factory reset wipes it."""
 SLOTS = "proofline-slots"
 SITE = "proofline-site"
 SMALLEST_STATE_MIB = 1024

@@ -31,7 +31,7 @@ from appliance.card.errors import (
     ReadBackDiffers,
 )
 from appliance.card.gpt import Partition
-from appliance.card.layout import FIRST_MIB, MIB, SECTOR, SITE, STATE, end_mib, places
+from appliance.card.layout import FIRST_MIB, MIB, SECTOR, SITE, STATES, end_mib, places
 from appliance.card.medium import Medium
 from appliance.card.progress import Progress
 from appliance.card.record import DISK, BuildRecord
@@ -82,7 +82,7 @@ def check_layout(found: Sequence[Partition]) -> None:
     for wanted, one in zip(expected, found, strict=False):
         if wanted != one:
             raise LayoutForeign(why=f"{one.name!r} at {one.start}, {one.size} bytes, where {wanted.name!r} should be")
-    if [one.name for one in found[len(expected) :]] not in ([], [STATE]):
+    if [one.name for one in found[len(expected) :]] not in ([], *([one] for one in STATES)):
         raise LayoutForeign(why=f"{len(found)} partitions, not {len(expected)} and perhaps one for the state")
     if len(found) < len(expected):
         raise LayoutForeign(why=f"{len(found)} partitions, not {len(expected)}")

@@ -1,6 +1,6 @@
 """What many image tests begin with, made once for each image and kept: a site's office, and stations that have booted.
 
-    fresh()       -> Begun: a card as it was made, never enrolled, booted, its slot found good, frozen
+    fresh()       -> Begun: a card as `proofline image write` writes it, never enrolled, booted, found good, frozen
     enrolled()    -> Begun: the same with the site's files on the card and an honest time server
     open_site(folder) -> DemoSite: a desk of one's own that goes on from the shared office, with the same people
 
@@ -13,20 +13,26 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import io
 import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from appliance.card import device
+from appliance.card import site as sites
+from appliance.card.medium import Medium
+from appliance.card.progress import Progress
+from appliance.card.record import read_record
+from appliance.card.write import write_card
 from appliance.release.desk import Desk
 from hil.local_station.office import SITE, STATION, VERSION, Wish, WorkOrder, open_office
 from hil.local_station.place import CHECKOUT
 from hil.release_desk import DemoSite
-from hil.virtual_station.places import SCRATCH, STATIONS, TREE, inside
-from hil.virtual_station.station import Frozen, VirtualStation
+from hil.virtual_station.places import SCRATCH, STATIONS
+from hil.virtual_station.station import CARD_BYTES, Frozen, VirtualStation
 from hil.virtual_station.surroundings import TimeServer
-from image.builder.tree import ToolsTree
 
 TIME_SERVER = "10.0.2.2"
 _FIRMWARE = CHECKOUT / "hil" / "firmware" / "build" / f"proofline-demo-{VERSION}-small.hex"
@@ -42,12 +48,12 @@ class Begun:
 
 def fresh() -> Begun:
     """A station that is not enrolled, as it runs after its first boot."""
-    return _booted("fresh", None)
+    return _booted("fresh", sites.no_site())
 
 
 def enrolled() -> Begun:
     """A station whose card was written with the site's files, as it runs after its first boot; it has no token."""
-    return _booted("enrolled", site_card())
+    return _booted("enrolled", site_card().read_bytes())
 
 
 def office() -> Path:
@@ -75,17 +81,17 @@ def site_card() -> Path:
         (files / "root.json").write_bytes(Desk(office() / "desk").pinned_root)
         (files / "station.json").write_text(json.dumps({"schema": 1, "station": STATION, "site": SITE}), "utf-8")
         (files / "site.sources").write_text(f"server {TIME_SERVER} iburst minpoll 0 maxpoll 4\n", "utf-8")
-        image = folder / "site.erofs"
-        ToolsTree(TREE, SCRATCH).ask(["mkfs.erofs", "--quiet", "--all-root", inside(image), inside(files)])
+        (folder / "site.erofs").write_bytes(sites.read_folder(files).image())
 
     return _kept("site", make) / "site.erofs"
 
 
-def _booted(name: str, site: Path | None) -> Begun:
+def _booted(name: str, site: bytes) -> Begun:
     def make(folder: Path) -> None:
-        with VirtualStation(f"make-{name}") as station:
-            if site is not None:
-                station.card.put("proofline-site", site)
+        card = folder / "written.raw"
+        write(card, site)
+        with VirtualStation(f"make-{name}", like=card) as station:
+            card.unlink()
             TimeServer(station.network)
             station.power_on()
             station.wait_ready()
@@ -95,6 +101,15 @@ def _booted(name: str, site: Path | None) -> Begun:
 
     folder = _kept(name, make)
     return Begun(Frozen.kept_in(folder), (folder / "console.txt").read_text("utf-8"))
+
+
+def write(card: Path, site: bytes) -> None:
+    """A card as `proofline image write` writes it; the stations that others begin with boot from such."""
+    out = SCRATCH / "out"
+    with card.open("wb") as file:
+        file.truncate(CARD_BYTES)
+    with Medium(device.look(card)) as medium:
+        write_card(out / "disk.raw", read_record(out / "build.json"), site, medium, Progress(io.StringIO()))
 
 
 def _kept(name: str, make: Callable[[Path], None]) -> Path:

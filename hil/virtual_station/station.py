@@ -43,7 +43,7 @@ from image.builder.tree import StepFailed
 BUTTON = 0
 LAMPS = {"red": 1, "blue": 2, "green": 4, "buzzer": 5}
 """Lines of the emulated machine's controller: systemd/share/panel.json, board linux,dummy-virt."""
-_CARD_BYTES = 4 << 30
+CARD_BYTES = 4 << 30
 _READY = r"proofline: (station ready|not ready: .*)$"
 
 
@@ -354,4 +354,4 @@ class VirtualStation:
 def copy_card(source: Path, target: Path) -> None:
     """A card with the bytes of another; what is empty there takes no room here."""
     subprocess.run(["cp", "--sparse=always", source, target], check=True)
-    os.truncate(target, max(_CARD_BYTES, source.stat().st_size))
+    os.truncate(target, max(CARD_BYTES, source.stat().st_size))

@@ -118,8 +118,9 @@ def test_a_fixed_disk_is_written_only_when_it_is_named(machine: Machine) -> None
 def test_a_card_with_a_stations_evidence_is_written_only_when_it_is_named(machine: Machine) -> None:
     reader(machine)
     found = machine.look("sdb", "8:16")
-    with pytest.raises(NotConfirmed, match="evidence"):
-        device.confirm(found, ("proofline-boot", "proofline-state"), None)
+    for state in ("proofline-state", "proofline-gone", "proofline-new"):
+        with pytest.raises(NotConfirmed, match="evidence"):
+            device.confirm(found, ("proofline-boot", state), None)
     device.confirm(found, ("proofline-boot", "proofline-state"), found.phrase)
 
 

@@ -171,4 +171,11 @@ def test_a_table_that_is_not_good_is_refused(case: str) -> None:
 def test_anything_else_is_refused_by_name(data: bytes, size: int) -> None:
     with pytest.raises(TableWrong):
         gpt.parse(lambda offset, length: data[offset : offset + length], size)
-    assert gpt.names(lambda offset, length: data[offset : offset + length]) == ()
+    assert gpt.names(lambda offset, length: data[offset : offset + length], size) == ()
+
+
+@pytest.mark.parametrize("lost", ["nothing", "head", "tail"])
+def test_either_copy_says_whose_card_it_was(lost: str) -> None:
+    head, tail = table(TWO, SIZE // 512)
+    read = medium(head if lost != "head" else b"", tail if lost != "tail" else b"")
+    assert gpt.names(read, SIZE) == ("one", "two")

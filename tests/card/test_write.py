@@ -116,6 +116,7 @@ LAYOUTS = {
     "another size": [*HERE[:-1], replace(HERE[-1], size=HERE[-1].size - MIB)],
     "another order": [HERE[1], HERE[0], *HERE[2:]],
     "one more": [*HERE, gpt.Partition("more", HERE[1].kind, end_mib() * MIB, MIB)],
+    "another state": [*HERE, gpt.Partition("state", HERE[1].kind, end_mib() * MIB, MIB)],
     "two states": [*HERE, *[gpt.Partition(STATE, HERE[1].kind, end_mib() * MIB, MIB)] * 2],
 }
 
