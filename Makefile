@@ -65,5 +65,6 @@ lock: ## write the Python locks anew; ARGS=--upgrade moves to newer versions
 	@requirements/lock $(ARGS)
 
 clean: ## remove what builds and runs left behind; .venv stays
+	@[ ! -e .build/image ] || $(as_root) rm -rf .build/image
 	rm -rf .build build dist out *.egg-info hil/*.egg-info hil/firmware/build
 	find appliance hil tests -name __pycache__ -prune -exec rm -rf {} +

@@ -66,7 +66,9 @@ def image() -> Path:
     archive.fetch(packages, WORK / "archive", say)
     tools.make([one for one in packages if one.set == "tools"], WORK / "archive", say)
     emulate_arm64(tools.tree / "usr/bin/qemu-aarch64", say)
-    wheels.fetch(wheels.read_lock(_WHEELS), _PIP, scratch / "wheels", say)
+    python = wheels.read_lock(_WHEELS)
+    wheels.fetch(python, _PIP, WORK / "archive", say)
+    archive.select(python, WORK / "archive", scratch / "wheels")
     take_apart([one for one in packages if one.set == "loose"], scratch / "loose")
     base(tools, [one for one in packages if one.set == "image"])
     version, epoch = source(scratch)
@@ -94,8 +96,7 @@ def repro() -> None:
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=10G,mode=0755", "tmpfs", again], check=True)
     try:
         # what was fetched may be the same; everything that is made is made anew
-        for name in ("archive", "scratch/wheels"):
-            shutil.copytree(WORK / name, again / name)
+        shutil.copytree(WORK / "archive", again / "archive")
         say("building what is committed")
         build_frozen(CHECKOUT, WORK / "frozen", WORK, [])
         say("building it again from nothing, in another place")

@@ -2,8 +2,11 @@
 
 - The lock says which Debian packages this image is made of: set, name, version, architecture, SHA-256, size, pool path.
 - Resolving asks the mirrors that this machine's apt is configured for; building asks nobody what is newest.
-- A file of the archive is used only when its SHA-256 is the lock's. Where it came from does not matter: an archive
-  that was kept, a mirror, a snapshot service. So an old lock is buildable for as long as somebody has the files.
+- One folder holds all files, Debian's packages and Python's, of as many versions as there is room for; none is ever
+  taken out of it. A file is used only when its SHA-256 is the lock's. Where it came from does not matter: an archive
+  that was kept, a mirror, a snapshot service. So an old lock is buildable for as long as somebody has the files, and
+  with all of them there it is built without a network.
+- A line of a lock that is not one is refused with its number.
 - No host name is written: pool paths are relative, and the mirrors are read from apt each time.
 """
 
@@ -14,18 +17,26 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 SUITE = "trixie"
 SETS = {"tools": None, "image": "arm64", "loose": "arm64"}
 """What is resolved, and for which architecture (None: the building machine's)."""
 _COMPONENTS = ("main", "non-free-firmware")
+_TOLD = 10
 _HEADER = """\
 # Debian 13 packages of the tools tree, of the image and of what is taken apart for it. Written by `make image-lock`.
 # set name version architecture sha256 size pool-path
 """
+
+
+_SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
+_FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~%-]*", re.ASCII)
+_POOL = re.compile(r"pool/[A-Za-z0-9._+~%/-]+", re.ASCII)
+_Line = TypeVar("_Line", bound="Locked")
 
 
 class ArchiveError(Exception):
@@ -49,12 +60,48 @@ class Package:
         return self.pool.rsplit("/", 1)[1]
 
 
+class Locked(Protocol):
+    """A file that a lock names."""
+
+    @property
+    def file(self) -> str: ...
+    @property
+    def sha256(self) -> str: ...
+
+
 def read_lock(path: Path) -> tuple[Package, ...]:
-    """The lock's packages in the order of the file."""
-    rows = [line.split() for line in path.read_text("ascii").splitlines() if line and not line.startswith("#")]
-    return tuple(
-        Package(one, name, version, arch, sha, int(size), pool) for one, name, version, arch, sha, size, pool in rows
-    )
+    """The lock's packages in the order of the file. ArchiveError names the line that is not one."""
+    return tuple(lines(path, _package))
+
+
+def lines(path: Path, parse: Callable[[Sequence[str]], _Line]) -> Iterator[_Line]:
+    """What `parse` makes of the fields of each line of a lock that is no comment; a name stands for one file only."""
+    known: dict[str, str] = {}
+    try:
+        text = path.read_text("ascii")
+    except UnicodeDecodeError as error:
+        raise ArchiveError(f"{path.name} is not ASCII at byte {error.start}") from None
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line or line.startswith("#"):
+            continue
+        try:
+            one = parse(line.split(" "))
+            if not _SHA256.fullmatch(one.sha256) or not _FILE.fullmatch(one.file):
+                raise ValueError("no SHA-256, or no file name")
+            if known.setdefault(one.file, one.sha256) != one.sha256:
+                raise ValueError(f"{one.file} is named before, with other bytes")
+        except (ValueError, TypeError) as error:
+            raise ArchiveError(f"{path.name}, line {number} is not one of a lock ({error}): {line[:100]}") from None
+        yield one
+
+
+def _package(fields: Sequence[str]) -> Package:
+    kind, name, version, architecture, sha, size, pool = fields
+    if kind not in SETS or not all((name, version, architecture)):
+        raise ValueError(f"no set is called {kind}, or something is empty")
+    if not _POOL.fullmatch(pool) or ".." in pool:
+        raise ValueError(f"{pool} is no place in an archive")
+    return Package(kind, name, version, architecture, sha, int(size), pool)
 
 
 def write_lock(path: Path, packages: Iterable[Package]) -> None:
@@ -132,30 +179,39 @@ def fetch(packages: Sequence[Package], archive: Path, say: Callable[[str], None]
     missing = {one.file: one for one in packages if not (archive / one.file).exists()}
     if missing:
         say(f"fetching {len(missing)} Debian packages, {sum(one.size for one in missing.values()) >> 20} MiB")
-    for base in mirrors() if missing else ():
+    for base in _known_mirrors() if missing else ():
         left = [one for one in missing.values() if not (archive / one.file).exists()]
         for start in range(0, len(left), 100):
             _download(base, left[start : start + 100], archive)
-    for one in packages:
-        file = archive / one.file
-        if not file.exists():
-            raise ArchiveError(
-                f"{one.file} is neither in {archive.name}/ nor on this machine's mirrors any more. Put the file there "
-                f"(SHA-256 {one.sha256}), point apt at a snapshot of that day, or run make image-lock."
-            )
-        if one.file in missing and _sha256(file) != one.sha256:
-            file.unlink()
+    nowhere = [one for one in missing.values() if not (archive / one.file).exists()]
+    if nowhere:
+        listed = "\n".join(f"  {one.sha256}  {one.pool}" for one in nowhere[:_TOLD])
+        raise ArchiveError(
+            f"{len(nowhere)} packages of the lock are neither in {archive} nor on this machine's mirrors:\n{listed}\n"
+            + (f"  and {len(nowhere) - _TOLD} more\n" if len(nowhere) > _TOLD else "")
+            + "Copy a kept archive into that folder, point apt at a snapshot service's copy of that day, or, for a new "
+            "version and not an old one, run make image-lock."
+        )
+    for one in missing.values():
+        if _sha256(archive / one.file) != one.sha256:
+            (archive / one.file).unlink()
             raise ArchiveError(f"{one.file} does not have the SHA-256 of the lock; it was removed from the archive")
 
 
-def select(packages: Iterable[Package], archive: Path, folder: Path) -> None:
-    """A folder with just these packages of the archive, as hard links: what a build may see."""
+def select(files: Iterable[Locked], archive: Path, folder: Path) -> None:
+    """A folder with just these files of the archive: what a build may see. Hard links, where that is possible."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    for one in packages:
+    for one in files:
         if _sha256(archive / one.file) != one.sha256:
-            raise ArchiveError(f"{one.file} in {archive.name}/ is not the file of the lock")
-        os.link(archive / one.file, folder / one.file)
+            raise ArchiveError(
+                f"{archive / one.file} is not the file of the lock, whose SHA-256 is {one.sha256}. "
+                "Remove it, or put the right one there."
+            )
+        try:
+            os.link(archive / one.file, folder / one.file)
+        except OSError:  # an archive on a disk of its own
+            shutil.copyfile(archive / one.file, folder / one.file)
 
 
 def index(folder: Path) -> None:
@@ -164,6 +220,14 @@ def index(folder: Path) -> None:
         f"Filename: {folder}/", "Filename: ./"
     )
     (folder / "Packages").write_text(text, "utf-8")
+
+
+def _known_mirrors() -> list[str]:
+    """The mirrors, or none where this machine's apt knows none: then what is missing is what is told."""
+    try:
+        return mirrors()
+    except ArchiveError:
+        return []
 
 
 def _apt(home: Path, architecture: str) -> Callable[[str], list[str]]:

@@ -18,6 +18,11 @@ from image.builder.archive import Package
 from image.builder.wheels import Wheel
 
 _NAMESPACE = uuid.UUID("3c5f1d4e-7d0b-4c39-9a53-0f4f1c1f8a10")
+_AROUND = {
+    "SPDXRef-deb-libpython3.13-dev": "BUILD_DEPENDENCY_OF",
+    "SPDXRef-deb-u-boot-qemu": "TEST_DEPENDENCY_OF",
+}
+"""Taken apart for a header that our C code is compiled with, and for the emulator's U-Boot: neither is on a card."""
 
 
 def sha256(path: Path) -> str:
@@ -49,7 +54,7 @@ def sbom(
         "packages": [whole, *parts],
         "relationships": [
             _relation("SPDXRef-DOCUMENT", "DESCRIBES", "SPDXRef-image"),
-            *(_relation("SPDXRef-image", "CONTAINS", str(part["SPDXID"])) for part in parts),
+            *(_part(str(part["SPDXID"])) for part in parts),
         ],
     }
 
@@ -84,6 +89,13 @@ def _package(
 
 def _relation(one: str, kind: str, other: str) -> dict[str, str]:
     return {"spdxElementId": one, "relationshipType": kind, "relatedSpdxElement": other}
+
+
+def _part(ref: str) -> dict[str, str]:
+    """What a package is to the image: in it, with two exceptions."""
+    if ref in _AROUND:
+        return _relation(ref, _AROUND[ref], "SPDXRef-image")
+    return _relation("SPDXRef-image", "CONTAINS", ref)
 
 
 def _ref(kind: str, name: str) -> str:

@@ -2,7 +2,8 @@
 
 - Versions and hashes are those of requirements/station.txt; this lock only says which file of each is the image's.
 - A package without a wheel (sdnotify) is built in the tools tree from its source file, which is in the lock as well.
-- Files come from the index that pip is configured for on this machine; the lock does not name it.
+- Files come from the archive, and what is not there from the index that pip is configured for on this machine; the lock
+  does not name it.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import subprocess
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+
+from image.builder.archive import lines
 
 SOURCE_ONLY = ("sdnotify",)
 _TARGET = [
@@ -45,7 +48,8 @@ class Wheel:
 
 
 def read_lock(path: Path) -> tuple[Wheel, ...]:
-    return tuple(Wheel(*line.split()) for line in path.read_text("ascii").splitlines() if not line.startswith("#"))
+    """The lock's files in its order. ArchiveError names the line that is not one."""
+    return tuple(lines(path, lambda fields: Wheel(*fields)))
 
 
 def write_lock(path: Path, wheels: Iterable[Wheel]) -> None:
@@ -77,25 +81,25 @@ def resolve(requirements: Path, pip: Path, scratch: Path) -> list[Wheel]:
     return wheels
 
 
-def fetch(wheels: Iterable[Wheel], pip: Path, folder: Path, say: Callable[[str], None]) -> None:
-    """Bring every file of the lock into the folder, and have nothing else in it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    known = {one.file: one for one in wheels}
-    missing = [one for one in known.values() if not (folder / one.file).exists()]
+def fetch(wheels: Iterable[Wheel], pip: Path, archive: Path, say: Callable[[str], None]) -> None:
+    """Bring every file of the lock into the archive. WheelError."""
+    archive.mkdir(parents=True, exist_ok=True)
+    missing = [one for one in wheels if not (archive / one.file).exists()]
     if missing:
         say(f"fetching {len(missing)} Python packages")
+        names = "\n".join(f"  {one.sha256}  {one.file}" for one in missing)
+        told = f"these Python packages of the lock are not in {archive}:\n{names}\nCopy them there from a kept archive"
+        if not pip.exists():
+            raise WheelError(f"{told}, or run requirements/setup, so that they can be fetched.")
         for group in (
             [one for one in missing if one.name in SOURCE_ONLY],
             [one for one in missing if one.name not in SOURCE_ONLY],
         ):
             if group:
-                _download(pip, [(one.name, one.version, [one.sha256]) for one in group], folder)
-    for path in folder.iterdir():
-        if path.name not in known:
-            path.unlink()
-    for one in known.values():
-        if not (folder / one.file).exists() or _sha256(folder / one.file) != one.sha256:
-            raise WheelError(f"{one.file}: not there, or not with SHA-256 {one.sha256}; put it into {folder.name}/")
+                try:
+                    _download(pip, [(one.name, one.version, [one.sha256]) for one in group], archive)
+                except WheelError as error:
+                    raise WheelError(f"{told}: {error}") from None
 
 
 def _requirements(path: Path) -> list[tuple[str, str, list[str]]]:
