@@ -61,16 +61,12 @@ class Verity:
 
 
 def erofs(folder: Path, image: Path, epoch: int, label: str) -> None:
+    """A compressed read-only file system, made to be read fast: LZ4 in small pieces.
+
+    Zstandard would make it a quarter smaller, but a boot would spend seconds on unpacking it, and a build a minute.
+    """
     name = str(uuid.uuid5(_NAMESPACE, label))
-    flags = [
-        "-zzstd,level=9",
-        "-C65536",
-        "-Efragments,dedupe,ztailpacking",
-        f"-T{epoch}",
-        f"-U{name}",
-        f"-L{label}",
-        "--quiet",
-    ]
+    flags = ["-zlz4hc,level=9", "-C16384", "-Eztailpacking", f"-T{epoch}", f"-U{name}", f"-L{label}", "--quiet"]
     image.unlink(missing_ok=True)
     subprocess.run(["mkfs.erofs", *flags, image, folder], check=True, capture_output=True)
 
@@ -127,7 +123,7 @@ def initrd(root: Path, kernel: Path, output: Path, epoch: int) -> None:
     with archive.open("wb") as file:
         command = ["cpio", "--quiet", "--reproducible", "--owner=0:0", "-0", "-H", "newc", "-o"]
         subprocess.run(command, input="\0".join(names).encode(), stdout=file, cwd=tree, check=True)
-    subprocess.run(["zstd", "-q", "-f", "-19", "-T1", archive, "-o", output], check=True)
+    subprocess.run(["zstd", "-q", "-f", "-9", "-T1", archive, "-o", output], check=True)
 
 
 def uki(
