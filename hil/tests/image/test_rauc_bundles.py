@@ -15,7 +15,7 @@ import pytest
 
 from appliance.update import manifest
 from appliance.update.rauc import Rauc
-from appliance.update.update_errors import BundleMalformed, BundleSignerRefused, InstallerSilent
+from appliance.update.update_errors import BundleMalformed, BundleSignerRefused, InstallerSilent, InstallFailed
 from hil.virtual_station.places import CHECKOUT, SCRATCH, TREE, inside
 from hil.virtual_station.signing import Signer, make_signer
 from image.builder import bundle
@@ -161,6 +161,21 @@ def test_a_manifest_that_was_changed_after_it_was_signed_is_refused(station: Sta
     path.write_bytes(before + b"version=9.2.0" + after)
     with pytest.raises(BundleSignerRefused):
         station.check(path)
+
+
+def test_what_rauc_cannot_install_is_named_and_leaves_rauc_at_work(station: Station, site: Signer) -> None:
+    """No slot of this configuration is on this machine."""
+    station.trust(site)
+    path = station.signed("nowhere", site)
+    for _again in range(2):
+        with pytest.raises(InstallFailed):
+            station.rauc.install(Path(inside(path)), "0.2.0", "boot.1", lambda percent: None)
+    station.check(path)
+
+
+def test_a_bus_without_rauc_is_named() -> None:
+    with pytest.raises(InstallerSilent):
+        Rauc((f"--address=unix:path={FOLDER}/no-bus",)).install(FOLDER, "0.2.0", "boot.1", lambda percent: None)
 
 
 def test_two_makings_have_the_same_bytes_before_they_are_signed(station: Station) -> None:
