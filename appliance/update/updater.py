@@ -27,6 +27,7 @@ from pathlib import Path
 
 from appliance import durable, station
 from appliance.errors import ProoflineError
+from appliance.evidence import strict_json
 from appliance.intake.staged import StagedSite
 from appliance.ipc import Client
 from appliance.update import manifest, records
@@ -198,7 +199,7 @@ class Updater:
         self._status |= facts
         self._status["refused_last"] = facts.get("refusal", keep)
         document = {"schema": 1, **self._status, "state": state}
-        durable.write_atomic(self._places.state / "status.json", json.dumps(document).encode(), 0o644)
+        durable.write_atomic(self._places.state / "status.json", strict_json.encode(document), 0o644)
 
 
 def running_image(path: Path) -> Running:
