@@ -3,7 +3,7 @@
 export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/sbin:/sbin
 python := .venv/bin/python
 # what makes and runs images mounts things
-wishes := PROOFLINE_IMAGE_TESTS,PROOFLINE_SOAK,PROOFLINE_IMAGE_WORK
+wishes := PROOFLINE_IMAGE_TESTS,PROOFLINE_SOAK,PROOFLINE_SEED,PROOFLINE_IMAGE_WORK
 as_root := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=$(wishes))
 # services run as users of their own, who may not be able to enter the folder above this checkout
 reachably := $(python) -m hil.local_station.place $(python)

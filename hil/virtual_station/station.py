@@ -44,6 +44,7 @@ BUTTON = 0
 LAMPS = {"red": 1, "blue": 2, "green": 4, "buzzer": 5}
 """Lines of the emulated machine's controller: systemd/share/panel.json, board linux,dummy-virt."""
 CARD_BYTES = 4 << 30
+_ESCAPES = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)|[78c])|\r")
 _READY = r"proofline: (station ready|not ready: .*)$"
 
 
@@ -237,7 +238,7 @@ class VirtualStation:
         """What this boot (or the n-th) has said on its console so far, without escape sequences."""
         path = self.folder / machine.console_name(boot or self.boots)
         text = path.read_bytes().decode("utf-8", "replace") if path.exists() else ""
-        return re.sub(r"\x1b(\[[0-9;?!]*[A-Za-z]|[78])|\r", "", text)
+        return _ESCAPES.sub("", text)
 
     def tail(self) -> str:
         """The console's last lines, and what QEMU said of the machine (a watchdog that fired, a reset)."""
@@ -329,6 +330,11 @@ class VirtualStation:
             if line in names:
                 seen[names[line]].append((at - start, high))
         return seen
+
+    def discard(self) -> None:
+        """Throw the card of a station that is off away; consoles stay."""
+        assert not self.running
+        self.disk.unlink(missing_ok=True)
 
     def _end(self, loss: Loss) -> None:
         """QEMU goes, and with it everything that belongs to one boot."""

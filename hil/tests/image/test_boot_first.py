@@ -9,19 +9,20 @@ from typing import Any
 
 import pytest
 
+from hil.virtual_station import shared
 from hil.virtual_station.card import Card, lines
 from hil.virtual_station.lamps import recognise
 from hil.virtual_station.places import SCRATCH
 from hil.virtual_station.station import VirtualStation
 
 NOT_ENROLLED = b"PL-STA-003"
+OUT = SCRATCH / "out"
 
 
 @dataclass
 class Visit:
     """What one visit to a fresh station brought."""
 
-    marker: str
     console: str
     pattern_before: str | None
     pattern_after: str | None
@@ -31,18 +32,17 @@ class Visit:
 
 @pytest.fixture(scope="module")
 def visit() -> Visit:
-    """Plug a fresh station in, look, press, look, wait until it found its slot good, and pull the plug."""
-    with VirtualStation("first") as station:
+    """Come to a fresh station when it has booted, look, press, look, and pull the plug when its journal is written."""
+    begun = shared.fresh()
+    with VirtualStation("first", frozen=begun.frozen) as station:
         station.power_on()
-        marker = station.wait_console(r"proofline: (station ready|not ready: .*)$", timeout_s=900)[0]
         before = _look(station)
         station.press()
         after = _look(station)
-        card = station.card
-        station.wait_journal("slot a is good", timeout_s=1200)
-        console = station.console()
+        station.wait_journal("slot a is good", timeout_s=300)
+        console = begun.console + station.console()
         station.power_cut()
-    return Visit(marker, console, before, after, card.journal(), card)
+    return Visit(console, before, after, station.card.journal(), station.card)
 
 
 def _look(station: VirtualStation) -> str | None:
@@ -50,8 +50,12 @@ def _look(station: VirtualStation) -> str | None:
     return recognise(station.watch_lamps(12.0), burning, 12.0)
 
 
+def _says(visit: Visit, text: str) -> list[str]:
+    return [str(one["MESSAGE"]) for one in visit.journal if text in str(one.get("MESSAGE"))]
+
+
 def test_it_says_on_the_console_why_it_is_not_ready(visit: Visit) -> None:
-    assert visit.marker.startswith("proofline: not ready: not_enrolled")
+    assert "proofline: not ready: not_enrolled" in visit.console
 
 
 def test_its_lamps_show_that_it_is_not_enrolled(visit: Visit) -> None:
@@ -69,9 +73,25 @@ def test_no_unit_failed(visit: Visit) -> None:
     assert failed == [], lines(failed)
 
 
-def test_the_root_is_verity_and_the_slot_is_kept_once_it_was_found_good(visit: Visit) -> None:
-    about = json.loads((SCRATCH / "out" / "verity.json").read_text("utf-8"))
-    assert any(f"proofline.roothash={about['root_hash']}" in str(one.get("MESSAGE")) for one in visit.journal)
+def test_nothing_in_the_journal_is_an_error(visit: Visit) -> None:
+    errors = [one for one in visit.journal if int(one.get("PRIORITY", 6)) <= 3]
+    assert errors == [], lines(errors)
+
+
+def test_the_root_is_verity_and_nothing_writes_to_a_slot(visit: Visit) -> None:
+    about = json.loads((OUT / "verity.json").read_text("utf-8"))
+    assert any(f"proofline.roothash={about['root_hash']}" in line for line in _says(visit, "Kernel command line"))
+    assert _says(visit, "erofs: (device dm-0): mounted"), "the root is not what device-mapper verifies"
+    assert _says(visit, "of the slot were read through verity")
+    for partition, file in (("boot-a", "boot.vfat"), ("root-a", "root.erofs"), ("hash-a", "root.verity")):
+        written = (OUT / file).read_bytes()
+        offset, _size = visit.card.place(f"proofline-{partition}")
+        with visit.card.disk.open("rb") as disk:
+            disk.seek(offset)
+            assert disk.read(len(written)) == written, f"{partition} is not what was written to the card"
+
+
+def test_the_slot_is_kept_although_token_enrolment_and_time_are_missing(visit: Visit) -> None:
     state = visit.card.slot_state()
     assert state is not None
     assert (state.last, state.left["a"], state.good["a"]) == ("a", 3, True)

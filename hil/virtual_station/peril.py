@@ -1,0 +1,50 @@
+"""At which random moments the power goes: drawn from a number that is printed and can be given.
+
+    @pytest.mark.parametrize("cut", cuts(), ids=str)
+    def test_...(cut):
+        station.power_cut_at(cut.moment(writes_of_the_whole_work), cut.loss, timeout_s=...)
+
+- A few for `make image-test`, many for `make image-soak` (PROOFLINE_SOAK=1). Each image has moments of its own, the
+  same in every process; PROOFLINE_SEED=n asks for others, or for those of a run before.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+from dataclasses import dataclass
+
+from hil.virtual_station.loss import Loss
+from hil.virtual_station.medium import Moment
+from hil.virtual_station.places import SCRATCH
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """One power cut: everything about it follows from its seed."""
+
+    seed: int
+
+    @property
+    def loss(self) -> Loss:
+        return Loss.drawn(self.seed)
+
+    def moment(self, writes: int, within: tuple[int, int] | None = None) -> Moment:
+        """One of so many writes, each as likely as any other."""
+        return Moment(random.Random(self.seed).randrange(writes) + 1, within)
+
+    def __str__(self) -> str:
+        return f"seed-{self.seed}"
+
+
+def cuts(few: int = 5, many: int = 20) -> list[Cut]:
+    """The cuts of this run."""
+    first = int(os.environ.get("PROOFLINE_SEED", _of_this_image()))
+    return [Cut(first + number) for number in range(many if os.environ.get("PROOFLINE_SOAK") == "1" else few)]
+
+
+def _of_this_image() -> int:
+    build = SCRATCH / "out" / "build.json"
+    digest = hashlib.sha256(build.read_bytes() if build.exists() else b"").digest()
+    return int.from_bytes(digest[:4], "big")
