@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from appliance.card.layout import SLOT_FILES
 from appliance.update.manifest import COMPATIBLE
 from hil.release_desk import DemoSite
 from hil.virtual_station import shared
@@ -57,7 +58,7 @@ class UpdateDesk:
         """An image that no station ever runs: signed and promoted like any other, with nothing in it."""
         folder = self.folder / version
         folder.mkdir()
-        for name in bundle.SLOT_FILES.values():
+        for name in SLOT_FILES.values():
             (folder / name).write_bytes(f"{name} of {version}\n".encode() * 1000)
         slot = bundle.Slot(folder, version, "sha256:" + version.encode().hex().ljust(64, "0"))
         signer = signer or self.signer

@@ -63,11 +63,11 @@ def image() -> Path:
     packages = archive.read_lock(_LOCK)
     tools = ToolsTree(WORK / "tools", WORK / "scratch")
     scratch = tools.scratch
+    python = wheels.read_lock(_WHEELS)
     archive.fetch(packages, WORK / "archive", say)
+    wheels.fetch(python, _PIP, WORK / "archive", say)
     tools.make([one for one in packages if one.set == "tools"], WORK / "archive", say)
     emulate_arm64(tools.tree / "usr/bin/qemu-aarch64", say)
-    python = wheels.read_lock(_WHEELS)
-    wheels.fetch(python, _PIP, WORK / "archive", say)
     archive.select(python, WORK / "archive", scratch / "wheels")
     take_apart([one for one in packages if one.set == "loose"], scratch / "loose")
     base(tools, [one for one in packages if one.set == "image"])

@@ -27,13 +27,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from appliance.card.layout import SLOT_FILES
 from appliance.update.manifest import COMPATIBLE, SLOT_IMAGES
 from image.builder import parts, record
 from image.builder.root import SCRATCH
 from image.builder.tree import ToolsTree
 
-SLOT_FILES = {"boot": "boot.vfat", "root": "root.erofs", "hash": "root.verity"}
-"""What a slot consists of: the class of RAUC's slot, and the file that the build leaves for it."""
 _SQUASHFS = ("-comp", "zstd", "-Xcompression-level", "15", "-b", "1M", "-all-root", "-no-xattrs", "-noappend")
 
 

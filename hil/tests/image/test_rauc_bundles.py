@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from appliance.card.layout import SLOT_FILES
 from appliance.update import manifest
 from appliance.update.rauc import Rauc
 from appliance.update.update_errors import BundleMalformed, BundleSignerRefused, InstallerSilent, InstallFailed
@@ -56,7 +57,7 @@ def _content(name: str) -> bytes:
 def _slot() -> bundle.Slot:
     folder = FOLDER / "slot"
     folder.mkdir()
-    for name in bundle.SLOT_FILES.values():
+    for name in SLOT_FILES.values():
         (folder / name).write_bytes(_content(name))
     return bundle.Slot(folder, "0.2.0", "sha256:" + "00" * 32)
 
@@ -118,7 +119,7 @@ def test_a_bundle_of_ours_is_one_before_rauc(station: Station, site: Signer) -> 
     with path.open("rb") as file:
         found = manifest.read(file)
     assert (found.compatible, found.version) == ("proofline-arm64", "0.2.0")
-    assert found.sizes == {kind: len(_content(name)) for kind, name in bundle.SLOT_FILES.items()}
+    assert found.sizes == {kind: len(_content(name)) for kind, name in SLOT_FILES.items()}
 
 
 def test_every_byte_that_rauc_reads_of_the_payload_is_under_the_signature(station: Station, site: Signer) -> None:
