@@ -36,7 +36,7 @@ from appliance.update.rauc import Rauc
 from appliance.update.update_errors import BundleDigestWrong, BundleLengthWrong, BundleMissing
 from appliance.verify.detached import pieces
 from appliance.verify.site import SiteTrust
-from appliance.verify.site_errors import DigestWrong, LengthWrong
+from appliance.verify.site_errors import DigestWrong, LengthWrong, NothingStaged
 from appliance.verify.site_images import ImageRelease, parse_version
 
 log = logging.getLogger("proofline.update")
@@ -106,7 +106,11 @@ class Updater:
         if isinstance(site, station.StationError):
             self._idle(site.code)
             return
-        trust = StagedSite(places.staged, site.root).current()
+        try:
+            trust = StagedSite(places.staged, site.root).current()
+        except NothingStaged:
+            self._idle("nothing was released to this station yet")
+            return
         wanted = trust.wanted_image(running.compatible, site.station)
         self._status["wanted"] = None if wanted is None else str(wanted.version)
         match decide(running, wanted, committed, history):

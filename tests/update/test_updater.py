@@ -179,6 +179,12 @@ def test_a_station_that_is_not_enrolled_is_at_rest(bench: Bench) -> None:
     assert (status["state"], status["why"]) == ("idle", "PL-STA-003")
 
 
+def test_a_station_to_which_nothing_was_released_is_at_rest(bench: Bench) -> None:
+    bench.promote()
+    (bench.places.staged / "current").unlink()
+    assert (bench.outcome(), bench.journal) == ("idle", [])
+
+
 def test_a_staged_generation_that_does_not_verify_is_not_believed(bench: Bench) -> None:
     bench.promote()
     (bench.places.site / "root.json").write_bytes(Forge(version=9).files()["metadata/1.root.json"].replace(b"1", b"2"))
