@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     write = verbs.add_parser("write", help="write a card, read all of it back")
     write.add_argument("image", type=Path, metavar="DISK.RAW")
     write.add_argument("device", type=Path, metavar="DEVICE", help="the card's whole device, or a file of its size")
-    write.add_argument("--build", type=Path, required=True, metavar="FILE", help="the build record, build.json")
+    write.add_argument("--build", type=Path, metavar="FILE", help="the build record (default: build.json beside it)")
     write.add_argument("--site", type=Path, metavar="FOLDER", help="the station's files; without: not enrolled")
     write.add_argument("--confirm", metavar="TEXT", help="model, serial number and size of a device that is no card")
     write.set_defaults(act=_write)
@@ -82,7 +82,7 @@ def _site(args: argparse.Namespace) -> int:
 
 
 def _write(args: argparse.Namespace) -> int:
-    record = read_record(args.build)
+    record = read_record(args.build or args.image.parent / "build.json")
     found = None if args.site is None else sites.read_folder(args.site)
     content = sites.no_site() if found is None else found.image()
     target = device.look(args.device)
@@ -97,7 +97,7 @@ def _write(args: argparse.Namespace) -> int:
             print(_refused(refusal), file=sys.stderr)
             return NOT_GOOD
         except KeyboardInterrupt:
-            print("stopped; the card has no partition table and will not start. Write it again", file=sys.stderr)
+            print("stopped. Once writing has begun the card has no partition table: write it again", file=sys.stderr)
             return NOT_GOOD
     print(f"written and read back: version {record.version}, sha256 {done.digest}, {done.data / 1e6:.0f} MB of data")
     return GOOD

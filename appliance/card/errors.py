@@ -147,7 +147,7 @@ class WriteFailed(CardError):
 
 class ReadBackFailed(CardError):
     code = "PL-CRD-031"
-    engineer = "Reading back stopped at byte {at}: {why}. The card has no complete partition table."
+    engineer = "Reading stopped at byte {at}: {why}. Do not rely on this card."
     action = "Write it again. If it fails at the same place, take another card."
 
 
