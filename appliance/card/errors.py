@@ -38,7 +38,7 @@ class ArtefactWrong(CardError):
 class TableWrong(CardError):
     code = "PL-CRD-005"
     engineer = "The {which} partition table is not good: {why}."
-    action = "A card without a table was not written to its end. Write it again."
+    action = "A new card without a table was not written to its end: write it again. Keep one that was in a station."
 
 
 class LayoutForeign(CardError):
