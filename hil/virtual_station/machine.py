@@ -15,15 +15,25 @@ USB_PORTS = ("1", "2", "3", "4")
 
 
 @dataclass(frozen=True)
+class Direct:
+    """What QEMU starts by itself, and the command line for it."""
+
+    kernel: str
+    initrd: str
+    words: str
+
+
+@dataclass(frozen=True)
 class Setting:
-    """How a station is started this time. `folder` is its own; `device_tree` is the Pi's; `thaw`: a machine's state."""
+    """How a station is started this time. `folder` is its own; `device_tree` is the Pi's; `thaw`: a machine's state.
+    `direct`: started without U-Boot, with a TPM (hil/virtual_station/tpm.py)."""
 
     board: Board
     folder: str
     boot: int
     rtc: str = "utc"
     network: bool = True
-    tpm: bool = False
+    direct: Direct | None = None
     device_tree: str = ""
     thaw: str | None = None
     extra: Sequence[str] = field(default=())
@@ -60,20 +70,30 @@ def _card(setting: Setting) -> str:
 def _virt(setting: Setting) -> list[str]:
     """QEMU's own machine, with Debian's U-Boot for it: it has pins that the outside can drive."""
     net = ["-netdev", "user,id=net", "-device", "virtio-net-pci,netdev=net,romfile="]
+    start = ["-bios", "/scratch/out/u-boot-qemu.bin"]
+    if setting.direct is not None:
+        direct = setting.direct
+        start = ["-kernel", direct.kernel, "-initrd", direct.initrd, "-append", direct.words]
     tpm = [
-        *("-chardev", f"socket,id=tpm,path={setting.folder}/{TPM_DOOR}"),
-        *("-tpmdev", "emulator,id=tpm0,chardev=tpm", "-device", "tpm-tis-device,tpmdev=tpm0"),
+        *("-drive", "if=none,id=root,file=/scratch/out/root.erofs,format=raw,read-only=on"),
+        *("-device", "virtio-blk-pci,drive=root,romfile=", *tpm_port(setting.folder)),
     ]
     return [
         # acpi=off: with firmware and ACPI, QEMU leaves the pin controller out
         *("qemu-system-aarch64", "-M", "virt,acpi=off", "-cpu", "cortex-a72", "-accel", "tcg,thread=multi"),
-        *("-m", "1024", "-smp", "2", "-bios", "/scratch/out/u-boot-qemu.bin"),
+        *("-m", "1024", "-smp", "2", *start),
         *("-drive", f"{_card(setting)},if=none,id=card,cache=writeback"),
         *("-device", "virtio-blk-pci,drive=card,romfile=", "-device", "i6300esb"),
         *("-device", "virtio-rng-pci", "-device", "qemu-xhci,id=usb"),
         *(net if setting.network else ["-nic", "none"]),
-        *(tpm if setting.tpm else []),
+        *(tpm if setting.direct else []),
     ]
+
+
+def tpm_port(folder: str) -> list[str]:
+    """The serial port that leads to the TPM (hil/virtual_station/tpm.py)."""
+    port = ["-chardev", f"socket,id=tpm,path={folder}/{TPM_DOOR}", "-device", "virtio-serial-pci"]
+    return [*port, "-device", "virtserialport,chardev=tpm,name=tpm"]
 
 
 def _raspi3b(setting: Setting) -> list[str]:

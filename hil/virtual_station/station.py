@@ -32,12 +32,13 @@ from hil.virtual_station import machine
 from hil.virtual_station.card import Card, lines
 from hil.virtual_station.errors import NotSeen
 from hil.virtual_station.loss import NOTHING, Loss
-from hil.virtual_station.machine import Board, Setting
+from hil.virtual_station.machine import Board, Direct, Setting
 from hil.virtual_station.medium import Medium, Moment
 from hil.virtual_station.places import SCRATCH, STATIONS, inside
 from hil.virtual_station.qemu import Pins, QemuGone, Qmp
 from hil.virtual_station.sticks import Stick
 from hil.virtual_station.surroundings import Network, Tpm, kill
+from hil.virtual_station.tpm import ahead, kernel, words
 from image.builder.tree import StepFailed
 
 BUTTON = 0
@@ -122,7 +123,7 @@ class VirtualStation:
             self.boots,
             rtc,
             network,
-            self.tpm is not None,
+            self._direct(),
             tree,
             None if self._frozen is None else inside(self._frozen.memory),
             tuple(extra),
@@ -146,6 +147,13 @@ class VirtualStation:
         except QemuGone as error:
             self._end(NOTHING)
             raise QemuGone((self.folder / "qemu.txt").read_text("utf-8", "replace")[-2000:]) from error
+
+    def _direct(self) -> Direct | None:
+        if self.tpm is None:
+            return None
+        ahead(self.folder / "ahead.initrd")
+        told = f"{words()} console=ttyAMA0 rdinit=/ahead/init"
+        return Direct(inside(kernel()), inside(self.folder / "ahead.initrd"), told)
 
     def freeze(self, folder: Path) -> Frozen:
         """Keep this running station as it is, for others to go on from, and end it. Nothing may be plugged in."""

@@ -102,7 +102,8 @@ class WebServer:
 
 
 class Tpm:
-    """A TPM 2.0 (swtpm) whose state lies in a folder of the scratch folder, over boots and over stations."""
+    """A TPM 2.0 (swtpm) whose state lies in a folder of the scratch folder, over boots and over stations. How it comes
+    into the guest: hil/virtual_station/tpm.py."""
 
     def __init__(self, network: Network, state: Path) -> None:
         state.mkdir(exist_ok=True)
@@ -111,8 +112,8 @@ class Tpm:
         self._process = network.start_in_tree(
             "swtpm",
             [
-                *("swtpm", "socket", "--tpm2", "--terminate", "--flags", "not-need-init"),
-                *("--tpmstate", f"dir={inside(state)},mode=0600", "--ctrl", f"type=unixio,path={inside(door)}"),
+                *("swtpm", "socket", "--tpm2", "--terminate", "--flags", "not-need-init,startup-clear"),
+                *("--tpmstate", f"dir={inside(state)},mode=0600", "--server", f"type=unixio,path={inside(door)}"),
             ],
         )
         _wait(door.exists, network.folder / "swtpm.txt", self._process)

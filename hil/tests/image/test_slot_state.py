@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.update import slotstate
+from appliance.update import giveback, slotstate
 from appliance.update.errors import SlotStateDamaged, SlotUnknown
 from appliance.update.slotstate import COPY, PLACES, State
 
@@ -89,3 +89,15 @@ def test_the_slot_is_the_one_that_the_first_program_wrote_down(tmp_path: Path) -
     image = tmp_path / "image.json"
     image.write_text('{"version":"0.1.0","verity":"sha256:00","slot":"B"}', "utf-8")
     assert slotstate.running(image) == "b"
+
+
+def test_an_attempt_is_given_back_to_a_slot_that_was_good_and_to_no_other(tmp_path: Path) -> None:
+    device = medium(tmp_path)
+    tried = State(7, ("b", "a"), {"a": 2, "b": 1}, {"a": True, "b": False}, "b")
+    slotstate.write(device, tried, PLACES[0])
+    assert giveback.main("b", device) == 1
+    assert slotstate.read(device)[0] == tried
+    assert giveback.main("a", device) == 0
+    assert giveback.main("a", device) == 0
+    state, _place = slotstate.read(device)
+    assert state == State(9, ("b", "a"), {"a": slotstate.ATTEMPTS, "b": 1}, {"a": True, "b": False}, "b")
