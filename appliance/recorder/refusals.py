@@ -160,6 +160,12 @@ def _read(records: list[bytes]) -> tuple[int, str, list[bytes]]:
     return 0, statement.FIRST_HEAD, list(records)
 
 
+def end_of(records: list[bytes]) -> tuple[int, str]:
+    """How many refusals there ever were, and the head of their chain, by what the journal holds."""
+    base, previous, waiting = _read(records)
+    return base + len(waiting), _heads(previous, waiting)[-1] if waiting else previous
+
+
 def _heads(previous: str, records: list[bytes]) -> list[str]:
     heads: list[str] = []
     for line in records:

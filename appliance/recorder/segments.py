@@ -172,6 +172,17 @@ class Segments:
         return self._directory / f"{number:08d}.log"
 
 
+def entries_of(directory: Path) -> Iterator[bytes]:
+    """Every entry that lies in a directory of segments, in order, for a reader that is not the recorder."""
+    numbers = _numbers(directory)
+    for number in numbers:
+        path = directory / f"{number:08d}.log"
+        segment = _segment(durable.read_journal(path), path)
+        if len(segment.entries) != WIDTH and number != numbers[-1]:
+            raise LogDamaged(path=path.name, why=f"it holds {len(segment.entries)} entries, and others follow it")
+        yield from segment.entries
+
+
 def _numbers(directory: Path) -> list[int]:
     found = sorted(int(path.stem) for path in directory.glob("*.log") if path.stem.isdecimal())
     if found != list(range(len(found))):

@@ -27,6 +27,7 @@ from appliance.release.desk import Desk, Validity
 from appliance.release.draft import NewStationKey
 from appliance.release.errors import InputMalformed, NotTheProposal
 from appliance.release.publication import fully_verified
+from appliance.release.resets import propose_reset, prove
 from appliance.release.roots import Approver, Online
 from appliance.release.token import generate_key, open_key, parse_uri, read_pin
 from appliance.verify.site import SiteTrust
@@ -190,9 +191,37 @@ def _revoke(arguments: argparse.Namespace) -> None:
             draft.revoke_image(*_release(arguments.name))
         elif arguments.kind == "order":
             draft.revoke_order(arguments.name)
+        elif arguments.kind == "reset":
+            draft.revoke_reset(arguments.name)
         else:
             at = arguments.at or _now()
             draft.revoke_station(arguments.name, at=at, reason=arguments.reason, key=arguments.key)
+    _say(desk)
+
+
+def _reset(arguments: argparse.Namespace) -> None:
+    desk, now = Desk(arguments.desk), _now()
+    proven = prove(
+        arguments.log,
+        desk.published(),
+        arguments.station,
+        now=now,
+        concurrent=arguments.concurrent,
+        development=arguments.allow_development,
+    )
+    with desk.edit(now) as draft:
+        propose_reset(
+            draft,
+            arguments.station,
+            proven,
+            order=arguments.order,
+            state=arguments.state,
+            ticket=arguments.ticket,
+            since=arguments.since or now,
+            until=arguments.until,
+            now=now,
+        )
+    print(f"proven: {proven.log.size} entries, root {proven.log.root}; {proven.refusals.count} refusals")
     _say(desk)
 
 
@@ -373,6 +402,7 @@ _VERBS: dict[str, Callable[[argparse.Namespace], None]] = {
     "pins": _pins,
     "image": _image,
     "image-keyring": _image_keyring,
+    "reset": _reset,
     "revoke": _revoke,
     "expire": _expire,
     "root": _root,

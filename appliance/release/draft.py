@@ -30,6 +30,7 @@ from appliance.verify.site_catalogue import Catalogue, Target, check_references
 from appliance.verify.site_documents import EVENTS
 from appliance.verify.site_errors import TargetUnknown
 from appliance.verify.site_images import KEYRING, ImageRelease, parse_image_release
+from appliance.verify.site_resets import JournalHead, LogHead
 from appliance.verify.site_times import format_time
 
 
@@ -345,6 +346,37 @@ class Draft(Catalogue):
         self._require(path)
         self.forget(self.image(compatible, version).bundle.target)
         self.forget(path)
+
+    def set_reset(
+        self,
+        station: str,
+        *,
+        order: str,
+        state: str,
+        log: LogHead,
+        refusals: JournalHead,
+        ticket: str,
+        since: datetime,
+        until: datetime,
+    ) -> None:
+        """A reset order. `check` refuses it while a key of the station is not revoked."""
+        document = {
+            "station": station,
+            "order": order,
+            "state": state,
+            "log": {"size": log.size, "root": log.root},
+            "refusals": {"count": refusals.count, "head": refusals.head},
+            "ticket": ticket,
+            "from": format_time(since),
+            "until": format_time(until),
+        }
+        self._put_json(f"resets/{station}.json", document)
+        self.reset(station)
+
+    def revoke_reset(self, station: str) -> None:
+        """Take a reset order away: it was obeyed, or shall not be."""
+        self._require(f"resets/{station}.json")
+        self.forget(f"resets/{station}.json")
 
     def _orders_for(self, sku: str, version: str) -> list[str]:
         return [

@@ -175,6 +175,12 @@ class CeremonyFalse(ReleaseError):
     action = "Restore the record from its copy; if there is none, hold a new ceremony (`proofline release root`)."
 
 
+class LogOfAnother(ReleaseError):
+    code = "PL-REL-037"
+    engineer = "{path} is the log of {found}, not of {expected}"
+    action = "Give the copy of the log that this station wrote."
+
+
 class UriMalformed(ReleaseError):
     code = "PL-REL-040"
     engineer = "{uri} is no PKCS#11 URI that can be used: {why}"

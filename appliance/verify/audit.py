@@ -56,13 +56,15 @@ _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What a log amounts to. `verdicts` counts manifests; `open_reservations` are the entries of those not closed."""
+    """What a log amounts to. `verdicts` counts manifests; `refusals_head` is the head of all refusals' chain;
+    `open_reservations` are the entries of those not closed."""
 
     entries: int
     reservations: int
     verdicts: Mapping[str, int]
     devices: int
     refusals: int
+    refusals_head: str
     open_reservations: tuple[int, ...]
     earliest: datetime | None
     latest: datetime | None
@@ -139,6 +141,7 @@ class Audit:
             verdicts=dict(self._counts.verdicts),
             devices=len(self._devices),
             refusals=self._journal[0],
+            refusals_head=self._journal[1],
             open_reservations=tuple(self._open),
             earliest=self._first,
             latest=self._latest,

@@ -16,10 +16,8 @@ from pathlib import Path
 from appliance.errors import ProoflineError
 from appliance.evidence import checkpoint as checkpoints
 from appliance.evidence import envelope, log, merkle, note, proof
-from appliance.evidence.errors import LogFileMissing
 from appliance.verify import narrate
 from appliance.verify import report as reports
-from appliance.verify.audit import Audit
 from appliance.verify.errors import UNDECIDED, InputUnreadable, MeasurementMalformed, ReleaseUnknown, outcome_of
 from appliance.verify.files import LogDirectory, read_file
 from appliance.verify.measurement import MAX_DUMP_BYTES, Segment, check_dump, check_report, parse_hex
@@ -30,6 +28,7 @@ from appliance.verify.site_documents import MAX_GANG
 from appliance.verify.site_errors import SiteError
 from appliance.verify.site_times import Interval, parse_time
 from appliance.verify.verifier import Verifier
+from appliance.verify.whole import recount, trusted_checkpoint
 
 _MAX_ROOT = 1 << 20
 
@@ -111,20 +110,13 @@ def _log(args: argparse.Namespace, report: Report) -> None:
     if not args.log.is_dir():
         raise InputUnreadable(path=str(args.log), why="it is no directory")
     storage = LogDirectory(args.log)
-    document = storage.read("checkpoint", note.MAX_BYTES)
-    if document is None:
-        raise LogFileMissing(path="checkpoint", size=0)
-    # The first line only says which of the site's stations has to vouch for the checkpoint.
-    trusted = verifier.check_checkpoint(document, note.parse(document).text.partition("\n")[0])
+    trusted = trusted_checkpoint(verifier, storage)
     continued = ""
     if args.since is not None:
         older = verifier.check_checkpoint(read_file(args.since, note.MAX_BYTES), trusted.checkpoint.origin)
         _check_continues(storage, older.checkpoint, trusted.checkpoint)
         continued = f"the log continues {args.since.name} (entries: {older.checkpoint.size})"
-    audit = Audit(verifier, trusted)
-    for index, entry in log.recount(storage, trusted.checkpoint):
-        audit.add(index, entry)
-    narrate.tell_log(report, trusted, audit.finish())
+    narrate.tell_log(report, trusted, recount(verifier, storage, trusted))
     if continued:
         report.checked.append(("history", continued))
     report.headline = "every entry holds, alone and together."

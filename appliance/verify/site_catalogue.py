@@ -29,6 +29,7 @@ from appliance.verify.site_documents import (
 )
 from appliance.verify.site_errors import ProductNotForStation, ReferenceBroken, ReferenceDisagrees
 from appliance.verify.site_images import KEYRING, ImageRelease, Keyring, parse_image_release, parse_keyring
+from appliance.verify.site_resets import ResetOrder, check_reset, parse_reset
 from appliance.verify.site_stations import Stations, parse_stations
 
 _T = TypeVar("_T")
@@ -108,6 +109,9 @@ class Catalogue(ABC):
     def image_keyring(self) -> Keyring:
         return self._document(KEYRING, parse_keyring)
 
+    def reset(self, station: str) -> ResetOrder:
+        return self._document(f"resets/{station}.json", parse_reset)
+
     def names(self, folder: str) -> tuple[str, ...]:
         """A folder's documents by id, sorted: `<sku>/<version>` in `releases`, `<compatible>/<version>` in `images`."""
         prefix = folder + "/"
@@ -137,6 +141,8 @@ def check_references(site: Catalogue) -> None:
     for station in site.names("settings"):
         site.settings(station)
     _check_images(site, stations)
+    for station in site.names("resets"):
+        check_reset(site.reset(station), stations)
     for folder in ("settings", "pins"):
         for station in site.names(folder):
             if stations.station(station) is None:

@@ -293,6 +293,11 @@ class SettingsRefused(SiteError):
     engineer = "{path}: {field} is {found}; {expected}"
 
 
+class ResetRefused(SiteError):
+    code = "PL-SIT-061"
+    engineer = "{path}: {field} is {found}; {expected}"
+
+
 class ReferenceBroken(SiteError):
     code = "PL-SIT-070"
     engineer = "{path}: {field} names {found}, which is not among the approved targets"
@@ -306,6 +311,12 @@ class ReferenceDisagrees(SiteError):
 class ProductNotForStation(SiteError):
     code = "PL-SIT-072"
     engineer = "{path}: {field} names station {found}, which may not make {sku}"
+
+
+class ResetKeyValid(SiteError):
+    code = "PL-SIT-073"
+    engineer = "{path} orders the reset of {station}, whose key {key} is not revoked"
+    action = "Revoke every key of the station in the same proposal: `proofline release reset` does both."
 
 
 class NothingStaged(SiteError):

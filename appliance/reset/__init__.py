@@ -1,0 +1,1 @@
+"""Factory reset: the site's order, obeyed only when nothing can be lost by it."""
