@@ -20,6 +20,7 @@ from appliance.card.layout import FIRST_MIB, MIB, SECTOR, SLOTS, end_mib, places
 from appliance.update import slotstate
 from appliance.update.manifest import COMPATIBLE
 from image.builder.root import CHECKOUT, SCRATCH, Words, modules
+from image.builder.uboot import environment
 
 BLOCK = 4096
 _NAMESPACE = uuid.UUID("3c5f1d4e-7d0b-4c39-9a53-0f4f1c1f8a10")
@@ -223,7 +224,10 @@ def boot_files(loose: Path, work: Path, epoch: int) -> dict[str, Path]:
     ]
     subprocess.run(["mkimage", "-q", *flags, script], check=True, env={**os.environ, "SOURCE_DATE_EPOCH": str(epoch)})
     files = {"boot.scr": script, "config.txt": CHECKOUT / "image/boot/config.txt"}
-    files |= {f"u-boot-{name}.bin": uboot / name / "u-boot.bin" for name in ("rpi_3", "rpi_4", "rpi_arm64")}
+    boards = {name: uboot / name / "u-boot.bin" for name in ("rpi_3", "rpi_4", "rpi_arm64")}
+    files |= {f"u-boot-{name}.bin": binary for name, binary in boards.items()}
+    files["uboot.env"] = work / "uboot.env"
+    files["uboot.env"].write_bytes(environment([binary.read_bytes() for binary in boards.values()]))
     for pattern in ("bootcode.bin", "start.elf", "start4.elf", "fixup.dat", "fixup4.dat", "LICENCE*"):
         files |= {path.name: path for path in firmware.glob(pattern)}
     files |= {f"{name}.dtb": trees / f"{name}.dtb" for name in _BOARDS if (trees / f"{name}.dtb").exists()}
