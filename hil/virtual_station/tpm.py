@@ -75,7 +75,7 @@ def kernel() -> Path:
 
 def words() -> str:
     """The command line in the image's UKI."""
-    found = re.search(rb"proofline\.root=[^\0\n]+", (SCRATCH / "out/proofline.efi").read_bytes())
+    found = re.search(rb"proofline\.root(?:hash)?=[^\0\n]+", (SCRATCH / "out/proofline.efi").read_bytes())
     assert found is not None
     return found[0].decode("ascii")
 
