@@ -137,11 +137,11 @@ def _describe_targets(before: Catalogue | None, after: Catalogue) -> list[str]:
         elif path not in old:
             lines.append(f"  + {path}  ({after.targets[path].length} bytes, sha256 {after.targets[path].sha256})")
             lines += [f"      {field}: {value}" for field, value in _fields(after, path).items()]
-            lines += _image_in_words(after, path)
+            lines += _image_in_words(after, path) + _reset_in_words(after, path)
         elif old[path] != after.targets[path]:
             assert before is not None
             lines.append(f"  ~ {path}")
-            lines += _changes(_fields(before, path), _fields(after, path))
+            lines += [*_changes(_fields(before, path), _fields(after, path)), *_reset_in_words(after, path)]
     return lines
 
 
@@ -166,6 +166,17 @@ def _image_in_words(site: Catalogue, path: str) -> list[str]:
     return [
         f"      -> {who} of the kind {image.compatible} shall run {image.version}{newest};",
         f"      -> once it ran well there, nothing below {image.floor} is ever installed again",
+    ]
+
+
+def _reset_in_words(site: Catalogue, path: str) -> list[str]:
+    """What approving a reset order means, for whoever approves it."""
+    if not path.startswith("resets/"):
+        return []
+    order = site.reset(path.removeprefix("resets/").removesuffix(".json"))
+    return [
+        f"      -> station {order.station} wipes everything it holds, and its keys are never believed again;",
+        f"      -> the site says that it has all {order.log.size} entries of its log, to root {order.log.root}",
     ]
 
 

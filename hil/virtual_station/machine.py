@@ -26,7 +26,8 @@ class Direct:
 @dataclass(frozen=True)
 class Setting:
     """How a station is started this time. `folder` is its own; `device_tree` is the Pi's; `thaw`: a machine's state.
-    `direct`: started without U-Boot, with a TPM (hil/virtual_station/tpm.py)."""
+    `direct`: started without U-Boot, with a TPM (hil/virtual_station/tpm.py). `typed`: a file that somebody
+    types at the serial console, from the first moment on."""
 
     board: Board
     folder: str
@@ -36,6 +37,7 @@ class Setting:
     direct: Direct | None = None
     device_tree: str = ""
     thaw: str | None = None
+    typed: str | None = None
     extra: Sequence[str] = field(default=())
 
 
@@ -43,12 +45,18 @@ def command(setting: Setting) -> list[str]:
     """The whole command. The machine waits, halted, until it is told to run."""
     machine = _virt(setting) if setting.board == "virt" else _raspi3b(setting)
     folder = setting.folder
+    typed = "" if setting.typed is None else f",input-path={setting.typed}"
     doors = [f"{name}:{folder}/{name},server=on,wait=off".replace(":", " unix:", 1).split(" ") for name in DOORS]
     return [
         *(*machine, "-display", "none", "-monitor", "none", "-no-reboot", "-S", "-qtest-log", "/dev/null"),
         *("-rtc", f"base={setting.rtc}", *setting.extra),
         *([] if setting.thaw is None else ["-incoming", f"file:{setting.thaw}"]),
-        *("-serial", f"file:{folder}/{console_name(setting.boot)}"),
+        *(
+            "-chardev",
+            f"file,id=console,path={folder}/{console_name(setting.boot)}{typed}",
+            "-serial",
+            "chardev:console",
+        ),
         *(word for name, where in doors for word in (f"-{name}", where)),
     ]
 

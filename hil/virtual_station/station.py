@@ -107,8 +107,11 @@ class VirtualStation:
         self.pins: Pins | None = None
         self.used.append(self)
 
-    def power_on(self, *, rtc: str = "utc", network: bool = True, extra: Sequence[str] = ()) -> None:
-        """Plug the station in. `rtc`: what its clock says, as QEMU's -rtc base= takes it ("1970-01-01")."""
+    def power_on(
+        self, *, rtc: str = "utc", network: bool = True, typed: bytes = b"", extra: Sequence[str] = ()
+    ) -> None:
+        """Plug the station in. `rtc`: what its clock says, as QEMU's -rtc base= takes it ("1970-01-01"); `typed`: what
+        somebody types at its serial console, from the first moment on."""
         assert self._process is None, "it is on already"
         self.boots += 1
         for name in machine.DOORS:
@@ -117,6 +120,8 @@ class VirtualStation:
         if self._board == "raspi3b":
             (tree_file,) = (SCRATCH / "loose/linux").glob("usr/lib/linux-image-*/broadcom/bcm2837-rpi-3-b.dtb")
             tree = inside(tree_file)
+        keys = self.folder / "typed"
+        keys.write_bytes(typed)
         setting = Setting(
             self._board,
             inside(self.folder),
@@ -126,6 +131,7 @@ class VirtualStation:
             self._direct(),
             tree,
             None if self._frozen is None else inside(self._frozen.memory),
+            inside(keys) if typed else None,
             tuple(extra),
         )
         self._medium = Medium(self.disk, self.folder / machine.CARD_DOOR)
