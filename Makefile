@@ -8,6 +8,9 @@ as_root := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=$(wishes))
 # services run as users of their own, who may not be able to enter the folder above this checkout
 reachably := $(python) -m hil.local_station.place $(python)
 
+# the order of the files is theirs: the longest first
+image_tests := $(python) -m pytest -n 2 --dist loadfile --no-loadscope-reorder hil/tests/image
+
 # test files that can look wider say so by this name (CONTRIBUTING); the image's have a target of their own
 soaking = $(filter-out hil/tests/image/%,$(shell grep -rl PROOFLINE_SOAK --include='test_*.py' tests hil/tests))
 
@@ -47,10 +50,10 @@ image-boot: image ## boot the image in QEMU and show its console until it says w
 	@$(as_root) $(python) -m hil.virtual_station
 
 image-test: image ## boot the image, work it as a person would, cut its power, update it, damage it; as root or sudo
-	@PROOFLINE_IMAGE_TESTS=1 $(as_root) $(python) -m pytest -n 2 --dist loadfile hil/tests/image $(ARGS)
+	@PROOFLINE_IMAGE_TESTS=1 $(as_root) $(image_tests) $(ARGS)
 
 image-soak: image ## the same with every power cut and more of each kind; takes hours
-	@PROOFLINE_SOAK=1 PROOFLINE_IMAGE_TESTS=1 $(as_root) $(python) -m pytest -n 2 --dist loadfile hil/tests/image $(ARGS)
+	@PROOFLINE_SOAK=1 PROOFLINE_IMAGE_TESTS=1 $(as_root) $(image_tests) $(ARGS)
 
 image-bench: image ## the image's figures, one JSON object a line
 	@image/build bench

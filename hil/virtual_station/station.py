@@ -35,6 +35,7 @@ from hil.virtual_station.loss import NOTHING, Loss
 from hil.virtual_station.machine import Board, Direct, Setting
 from hil.virtual_station.medium import Medium, Moment
 from hil.virtual_station.places import SCRATCH, STATIONS, inside
+from hil.virtual_station.ports import Ports
 from hil.virtual_station.qemu import Pins, QemuGone, Qmp
 from hil.virtual_station.sticks import Stick
 from hil.virtual_station.surroundings import Network, Tpm, kill
@@ -102,7 +103,7 @@ class VirtualStation:
         self._process: subprocess.Popen[bytes] | None = None
         self._medium: Medium | None = None
         self._swtpm: Tpm | None = None
-        self._plugged: dict[str, Stick | None] = {}
+        self._ports = Ports()
         self.qmp: Qmp | None = None
         self.pins: Pins | None = None
         self.used.append(self)
@@ -146,8 +147,7 @@ class VirtualStation:
             if self._frozen is not None:
                 self._wait_status("inmigrate", other=True)
                 self._frozen = None
-            for port, stick in self._plugged.items():
-                self._attach(port, stick)
+            self._ports.attach(self.qmp)
             self.powered_at = time.monotonic()
             self.qmp.ask("cont")
         except QemuGone as error:
@@ -164,7 +164,7 @@ class VirtualStation:
     def freeze(self, folder: Path) -> Frozen:
         """Keep this running station as it is, for others to go on from, and end it. Nothing may be plugged in."""
         assert self.qmp is not None
-        assert not self._plugged, "what is plugged in is no part of a frozen station"
+        assert not self._ports, "what is plugged in is no part of a frozen station"
         folder.mkdir(parents=True, exist_ok=True)
         kept = Frozen.kept_in(folder)
         self.qmp.ask("stop")
@@ -293,33 +293,11 @@ class VirtualStation:
 
     def plug(self, stick: Stick | None, *, port: str = "1") -> None:
         """Put a stick, or (None) a keyboard, into a USB port, now or before the power comes; it stays over boots."""
-        assert port not in self._plugged, f"port {port} is taken"
-        assert port in machine.USB_PORTS
-        self._plugged[port] = stick
-        if self.running:
-            self._attach(port, stick)
+        self._ports.plug(stick, port, self.qmp if self.running else None)
 
     def unplug(self, port: str = "1") -> None:
         """Pull what is in a USB port."""
-        stick = self._plugged.pop(port)
-        if not self.running:
-            return
-        assert self.qmp is not None
-        since = time.monotonic()
-        self.qmp.ask("device_del", id=f"usb{port}")
-        self.qmp.wait_event("DEVICE_DELETED", since=since, timeout_s=30, device=f"usb{port}")
-        if stick is not None:
-            self.qmp.ask("blockdev-del", **{"node-name": f"stick{port}"})
-
-    def _attach(self, port: str, stick: Stick | None) -> None:
-        assert self.qmp is not None
-        where = {"id": f"usb{port}", "bus": "usb.0", "port": port}
-        if stick is None:
-            self.qmp.ask("device_add", driver="usb-kbd", **where)
-            return
-        file = {"driver": "file", "filename": inside(stick.file)}
-        self.qmp.ask("blockdev-add", **{"node-name": f"stick{port}", "driver": "raw", "file": file})
-        self.qmp.ask("device_add", driver="usb-storage", drive=f"stick{port}", serial=stick.serial, **where)
+        self._ports.unplug(port, self.qmp if self.running else None)
 
     def burning(self) -> dict[str, bool]:
         """Which lamps burn now."""
