@@ -8,7 +8,7 @@ import shutil
 from hil.release_desk import MODULE
 from hil.virtual_station.places import CHECKOUT, SCRATCH, TREE
 
-_PROGRAMS = ("ip", "nsenter", "setpriv", "softhsm2-util", "unshare")
+_PROGRAMS = ("nsenter", "setpriv", "softhsm2-util", "unshare")
 _FREE_GIB = 12
 
 

@@ -32,7 +32,8 @@ class Network:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._holder = subprocess.Popen(
-            [*_LEASH, "unshare", "--net", "--", "sh", "-euc", "ip link set lo up; echo up; exec sleep infinity"],
+            [*_LEASH, "unshare", "--net", "--", sys.executable, "-m", "hil.virtual_station.own_network"],
+            cwd=CHECKOUT,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             start_new_session=True,
@@ -41,7 +42,7 @@ class Network:
         assert self._holder.stdout is not None
         if self._holder.stdout.readline() != b"up\n":
             self._holder.wait()
-            raise RuntimeError("no network of its own: this needs root, unshare and ip")
+            raise RuntimeError("no network of its own: this needs root and unshare")
 
     def start(self, name: str, command: Sequence[str | os.PathLike[str]]) -> subprocess.Popen[bytes]:
         """Start a program in it, at the head of its own process group."""
