@@ -8,7 +8,8 @@
 - A device is let in first, then its wanted interfaces, each by itself; what it says of itself is read again in between,
   and must be the same; one that changed its story stays out until it is plugged in anew. Then the kernel is asked for
   the drivers of those interfaces.
-- Nothing is let in on a bus that would let in the next one by itself.
+- Nothing is let in on a bus that would let in the next one by itself. A root hub appears before udev's rules reach it:
+  until then its bus is closed like any other that is not guarded, and that is no news for anybody.
 - Each refusal is told once per device and reason; `known` is what the technician is shown.
 """
 
@@ -19,7 +20,14 @@ import threading
 from dataclasses import dataclass
 
 from appliance.usbgate import descriptors, policy
-from appliance.usbgate.errors import BusUnguarded, DescriptorsChanged, KernelRefused, UsbError, WasAuthorized
+from appliance.usbgate.errors import (
+    BusNotReady,
+    BusUnguarded,
+    DescriptorsChanged,
+    KernelRefused,
+    UsbError,
+    WasAuthorized,
+)
 from appliance.usbgate.policy import Admitted, Board
 from appliance.usbgate.sysfs import Usb
 
@@ -49,7 +57,7 @@ class Gate:
         self._lock = threading.Lock()
         self._seen: dict[str, Seen] = {}
         self._told: dict[str, str] = {}
-        self._unguarded: dict[str, BusUnguarded] = {}
+        self._unguarded: dict[str, UsbError] = {}
         self._barred: dict[str, str] = {}
 
     @property
@@ -77,9 +85,12 @@ class Gate:
                 self._barred.pop(name, None)
                 log.info("%s is gone", name)
 
-    def _buses(self) -> dict[str, BusUnguarded]:
-        unguarded: dict[str, BusUnguarded] = {}
+    def _buses(self) -> dict[str, UsbError]:
+        unguarded: dict[str, UsbError] = {}
         for bus in self._usb.buses():
+            if not self._usb.is_handed_over(bus):
+                unguarded[bus] = BusNotReady(bus=bus)
+                continue
             for attribute in _GUARDS:
                 found = self._usb.attribute(bus, attribute)
                 if found != "0":
@@ -155,6 +166,8 @@ class Gate:
         log.warning("%s", WasAuthorized(name=name, because=str(refusal)))
 
     def _tell(self, name: str, refusal: UsbError) -> None:
-        if self._told.get(name) != str(refusal):
+        if isinstance(refusal, BusNotReady):
+            log.debug("%s: %s", name, refusal)
+        elif self._told.get(name) != str(refusal):
             self._told[name] = str(refusal)
             log.warning("%s: %s", name, refusal)

@@ -24,13 +24,18 @@ _BUS = re.compile(r"usb[1-9][0-9]*")
 class Usb:
     """USB as sysfs shows it. `root` is /sys; tests give a tree of their own."""
 
-    def __init__(self, root: Path = Path("/sys")) -> None:
+    def __init__(self, root: Path = Path("/sys"), udev: Path = Path("/run/udev/data")) -> None:
+        self._udev = udev
         self._devices = root / "bus/usb/devices"
         self._probe = root / "bus/usb/drivers_probe"
 
     def buses(self) -> list[str]:
         """Root hubs: `usb1`, `usb2`."""
         return self._named(_BUS)
+
+    def is_handed_over(self, bus: str) -> bool:
+        """Whether udev's rules have been applied to a root hub: udev writes what it knows of a device after them."""
+        return (self._udev / f"c{self.attribute(bus, 'dev')}").exists()
 
     def devices(self) -> list[str]:
         """Devices that were plugged in or are soldered on, nearest first: `1-1` before `1-1.3`."""

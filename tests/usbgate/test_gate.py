@@ -28,7 +28,11 @@ class Kernel:
         self.probed.write_text("")
         self.controller = root / "devices/pci0000:00/0000:00:02.0"
         self.plugs: dict[str, Plug] = {}
-        self._add("usb1", {"authorized": "1", "authorized_default": "0", "interface_authorized_default": "0"})
+        bus = {"authorized": "1", "authorized_default": "0", "interface_authorized_default": "0", "dev": "189:0"}
+        self._add("usb1", bus)
+        self.udev = root / "run-udev-data"
+        self.udev.mkdir()
+        (self.udev / "c189:0").write_text("")
 
     def plug(self, name: str, plug: Plug, *, authorized: str = "0", devnum: int = 2) -> None:
         self._add(name, {"authorized": authorized, "devnum": str(devnum)})
@@ -73,7 +77,7 @@ class Kernel:
 class Bench:
     def __init__(self, root: Path, board: Board | None = BOARD) -> None:
         self.kernel = Kernel(root)
-        self.gate = Gate(Usb(root), board)
+        self.gate = Gate(Usb(root, self.kernel.udev), board)
 
     def look(self, *, times: int = 3) -> dict[str, Seen]:
         """As often as events would make the gate look."""
@@ -158,6 +162,22 @@ def test_nothing_is_let_in_on_a_bus_that_lets_in_by_itself(
     assert bench.kernel.read("1-1") == "0"
     assert caplog.text.count(f"usb1: PL-USB-020: usb1 has {attribute}=1") == 1
     bench.kernel.write("usb1", "0", attribute)
+    assert bench.look()["1-1"].what == "stick"
+    assert bench.gate.guarded
+
+
+def test_a_bus_that_udev_has_not_come_to_is_closed_without_a_word(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    (bench.kernel.udev / "c189:0").unlink()
+    bench.kernel.write("usb1", "1", "interface_authorized_default")
+    bench.kernel.plug("1-1", STICK)
+    seen = bench.look()["1-1"]
+    assert (code(seen), bench.gate.guarded) == ("PL-USB-023", False)
+    assert bench.kernel.read("1-1") == "0"
+    assert caplog.text == ""
+    bench.kernel.write("usb1", "0", "interface_authorized_default")
+    (bench.kernel.udev / "c189:0").write_text("")
     assert bench.look()["1-1"].what == "stick"
     assert bench.gate.guarded
 
