@@ -200,7 +200,7 @@ def test_a_device_that_changes_its_story_stays_out_until_it_is_plugged_in_anew(b
             if allow and ":" not in name:
                 (bench.kernel.links / name / "descriptors").write_bytes(TYPING_STICK.bytes())
 
-    bench.gate = Gate(Turning(bench.kernel.root), BOARD)
+    bench.gate = Gate(Turning(bench.kernel.root, bench.kernel.udev), BOARD)
     bench.kernel.plug("1-1", STICK)
     bench.gate.look()
     (seen,) = bench.gate.known
@@ -212,7 +212,7 @@ def test_a_device_that_changes_its_story_stays_out_until_it_is_plugged_in_anew(b
     assert code(seen) == "PL-USB-003", "a second story does not help it"
     assert bench.kernel.let_in("1-1") == {}
 
-    bench.gate = Gate(Usb(bench.kernel.root), BOARD)
+    bench.gate = Gate(Usb(bench.kernel.root, bench.kernel.udev), BOARD)
     bench.kernel.unplug("1-1")
     bench.look()
     bench.kernel.plug("1-1", STICK, devnum=3)
