@@ -22,12 +22,14 @@ from hil.virtual_station.places import SCRATCH
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """One power cut: everything about it follows from its seed."""
+    """One power cut: everything random about it follows from its seed. `number` counts the cuts of a run, from 0."""
 
     seed: int
+    number: int = 0
 
     @property
     def loss(self) -> Loss:
+        """What the card loses."""
         return Loss.drawn(self.seed)
 
     def moment(self, writes: int, within: tuple[int, int] | None = None) -> Moment:
@@ -41,7 +43,7 @@ class Cut:
 def cuts(few: int = 5, many: int = 20) -> list[Cut]:
     """The cuts of this run."""
     first = int(os.environ.get("PROOFLINE_SEED", _of_this_image()))
-    return [Cut(first + number) for number in range(many if os.environ.get("PROOFLINE_SOAK") == "1" else few)]
+    return [Cut(first + number, number) for number in range(many if os.environ.get("PROOFLINE_SOAK") == "1" else few)]
 
 
 def _of_this_image() -> int:

@@ -7,17 +7,13 @@ much more often, and with a TPM, in test_boot_state.py.
 
 from __future__ import annotations
 
-import os
-import random
 import re
 
 import pytest
 
-from hil.virtual_station.loss import Loss
-from hil.virtual_station.medium import Moment
+from hil.virtual_station.peril import Cut, cuts
 from hil.virtual_station.station import VirtualStation
 
-CUTS = 20 if os.environ.get("PROOFLINE_SOAK") == "1" else 5
 WRITES = 400
 """About how many writes a first boot makes until it says whether it is ready."""
 
@@ -27,13 +23,13 @@ def machine_id(station: VirtualStation) -> str:
     return (files / "machine-id").read_text("ascii").strip()
 
 
-@pytest.mark.parametrize("seed", range(CUTS))
-def test_a_cut_in_the_first_boot_leaves_a_station_that_starts_with_a_name_of_its_own(seed: int) -> None:
-    with VirtualStation(f"first-cut-{seed}") as station:
-        at, loss = Moment(random.Random(seed).randint(1, WRITES)), Loss.drawn(seed)
+@pytest.mark.parametrize("cut", cuts(), ids=str)
+def test_a_cut_in_the_first_boot_leaves_a_station_that_starts_with_a_name_of_its_own(cut: Cut) -> None:
+    with VirtualStation(f"first-cut-{cut.number}") as station:
+        at = cut.moment(WRITES)
         station.power_on()
-        reached = station.power_cut_at(at, loss, timeout_s=400)
-        print(f"seed {seed}: {at}, {loss}, reached: {reached}")
+        reached = station.power_cut_at(at, cut.loss, timeout_s=240)
+        print(f"{cut}: {at}, {cut.loss}, reached: {reached}")
         kept = machine_id(station) if "proofline-state" in station.card.partitions() else None
         station.power_on()
         assert station.wait_ready().startswith("proofline: not ready: not_enrolled")

@@ -6,21 +6,19 @@ can be read, and what it had on record before is still there. Each seed draws th
 
 from __future__ import annotations
 
-import os
 import random
 
 import pytest
 
 from appliance.update import records
 from hil.virtual_station import shared
-from hil.virtual_station.loss import Loss
 from hil.virtual_station.medium import Moment
+from hil.virtual_station.peril import Cut, cuts
 from hil.virtual_station.station import VirtualStation
 from hil.virtual_station.sticks import Stick
 from hil.virtual_station.surroundings import TimeServer
 from hil.virtual_station.updates import UpdateDesk
 
-CUTS = 20 if os.environ.get("PROOFLINE_SOAK") == "1" else 5
 WRITES = {"state": 300, "boot-b": 60, "root-b": 90, "hash-b": 1, "slots": 2}
 """About how many writes each of the card's partitions sees in an update."""
 NEW = "0.2.0"
@@ -32,27 +30,26 @@ def stick() -> Stick:
     return desk.release(desk.image(NEW))
 
 
-def moment(station: VirtualStation, seed: int) -> tuple[str, Moment]:
-    """Where and at which write the power goes. The first seeds take the partitions in turn."""
-    draw = random.Random(seed)
+def moment(station: VirtualStation, cut: Cut) -> tuple[str, Moment]:
+    """Where and at which write the power goes. The first cuts take the partitions in turn."""
     names = sorted(WRITES)
-    name = names[seed] if seed < len(names) else draw.choice(names)
-    return name, Moment(draw.randint(1, WRITES[name]), within=station.card.place(f"proofline-{name}"))
+    name = names[cut.number] if cut.number < len(names) else random.Random(cut.seed).choice(names)
+    return name, cut.moment(WRITES[name], within=station.card.place(f"proofline-{name}"))
 
 
-@pytest.mark.parametrize("seed", range(CUTS))
-def test_a_cut_in_an_update_leaves_a_station_that_starts_and_has_lost_nothing(stick: Stick, seed: int) -> None:
+@pytest.mark.parametrize("cut", cuts(), ids=str)
+def test_a_cut_in_an_update_leaves_a_station_that_starts_and_has_lost_nothing(stick: Stick, cut: Cut) -> None:
     begun = shared.enrolled().frozen
-    with VirtualStation(f"cut-{seed}", frozen=begun) as station:
+    with VirtualStation(f"cut-{cut.number}", frozen=begun) as station:
         time = TimeServer(station.network)
         time.tell(offset_ms=-begun.lag_ms())
         station.power_on()
         station.press()
         station.wait_journal("PL-HSM-001", timeout_s=90)
         station.plug(stick)
-        where, at = moment(station, seed)
-        reached = station.power_cut_at(at, Loss.drawn(seed), timeout_s=600)
-        print(f"seed {seed}: {where}, write {at.writes}, reached: {reached}")
+        where, at = moment(station, cut)
+        reached = station.power_cut_at(at, cut.loss, timeout_s=300)
+        print(f"{cut}: {where}, write {at.writes}, {cut.loss}, reached: {reached}")
         station.unplug()
         time.tell(offset_ms=0)
         station.power_on()
