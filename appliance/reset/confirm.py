@@ -26,7 +26,7 @@ def main(shared: Path) -> int:
         durable.write_atomic(shared / REFUSED, strict_json.encode(refusal.as_record()))
         mark.unlink()
         durable.fsync_dir(mark.parent)
-        sys.stdout.write(f"proofline: reset refused: {refusal}\n")
+        sys.stdout.write(f"reset refused: {refusal}\n")
         return 1
     return 0
 

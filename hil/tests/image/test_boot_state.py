@@ -133,3 +133,46 @@ def test_power_cut_in_the_first_boot_leaves_a_state_to_be_made_or_a_whole_one(tu
             assert about(again)["made"] is False, f"{story}\n{again}"
         third = guest.boot(look=LOOK)
         assert about(third) == about(again) | {"made": False}, f"{story}\n{again}\n{third}"
+
+
+def ordering(entries: int) -> str:
+    """Shell words that leave a mark in the mounted state, for a log of so many entries."""
+    return f"""python3 -I -c '
+from pathlib import Path
+from appliance.reset.decide import Mark
+from appliance.reset.held import MARK, RECORDER, read_held
+from appliance.verify.site_resets import JournalHead, LogHead
+shared = Path("/state/shared")
+for one in (shared / RECORDER / "log", (shared / MARK).parent):
+    one.mkdir(parents=True)
+held = read_held(shared)
+order = Mark("RST-1", held.state, LogHead({entries}, held.heads.root), JournalHead(0, held.heads.head))
+(shared / MARK).write_bytes(order.encode())
+'"""
+
+
+@pytest.mark.parametrize(("tpm", "cut"), [("chip", 1), (None, 2), (None, None)])
+def test_a_proven_reset_ends_in_a_new_state_wherever_power_goes(tpm: str | None, cut: int | None) -> None:
+    """The cuts tear the table's change to "being wiped", and the one from there to "being made"."""
+    with EarlyGuest(f"state-reset-{cut}", tpm=tpm) as guest:
+        first = about(guest.boot(look=f"{LOOK}; {ordering(0)}"))
+        if cut is not None:
+            moment = Moment(cut, (0, 1 << 20))
+            story = guest.boot(look=LOOK, cut=moment, loss=Loss("torn at 512", cut))
+            assert "early: ended" not in story
+        said = guest.boot(look=LOOK)
+        assert "proofline: state: wiped" in said
+        second = about(said)
+        assert second["id"] != first["id"]
+        assert (second["made"], second["encrypted"]) == (True, tpm is not None)
+        assert about(guest.boot(look=LOOK)) == second | {"made": False}
+
+
+def test_a_mark_for_another_log_wipes_nothing_and_is_gone() -> None:
+    with EarlyGuest("state-not-reset") as guest:
+        first = about(guest.boot(look=f"{LOOK}; {ordering(1)}"))
+        said = guest.boot(look=f"{LOOK}; ls /state/shared/var/lib/proofline/reset")
+        assert "reset refused: PL-RST-010" in said
+        assert about(said) == first | {"made": False}
+        assert re.search(r"^refused.json$", said, re.MULTILINE)
+        assert "ordered.json" not in said
