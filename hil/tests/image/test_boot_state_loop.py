@@ -8,6 +8,7 @@ kernel that runs this reads partition tables.
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Iterator
 
@@ -16,7 +17,7 @@ import pytest
 from appliance.update import slotstate
 from hil.tests.image.test_boot_state import ordering
 from hil.virtual_station import gpt
-from hil.virtual_station.places import SCRATCH, STATIONS, TREE, inside
+from hil.virtual_station.places import CHECKOUT, SCRATCH, STATIONS, TREE, inside
 from image.builder.tree import StepFailed, ToolsTree
 
 _AROUND = """set -eu
@@ -45,7 +46,7 @@ mount -t tmpfs tmpfs /usr/share
 mkdir -p /usr/share/proofline && cp -a /scratch/root/usr/share/proofline/var /usr/share/proofline/
 mount --bind /checkout/image/files/usr/lib/proofline /usr/lib/proofline
 code=0
-sh /usr/lib/proofline/boot/state a >/srv/said 2>&1 || code=$?
+sh /usr/lib/proofline/boot/state SLOT >/srv/said 2>&1 || code=$?
 sleep 0.2
 kill $reader
 cat /srv/console.txt /srv/said
@@ -70,7 +71,7 @@ class Machine:
             file.write(slotstate.encode(slotstate.commit(slotstate.fresh("a"), "a")))
             file.truncate(64 << 20)
 
-    def boot(self, look: str = ":") -> str:
+    def boot(self, look: str = ":", *, slot: str = "a") -> str:
         command = ["losetup", "--find", "--show", "--partscan", str(self.card)]
         device = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
         try:
@@ -78,7 +79,8 @@ class Machine:
             for number in range(1, len(names) + 1):
                 self._tools.ask(["partx", "--add", "--nr", str(number), device])
             told = [f"echo PARTNAME={name} >/srv/view/DISK/DISKp{at}/uevent" for at, name in enumerate(names, 1)]
-            words = _AROUND.replace("NAMES", "\n".join(told)).replace("DISK", disk).replace("LOOK", look)
+            words = _AROUND.replace("NAMES", "\n".join(told)).replace("DISK", disk)
+            words = words.replace("SLOT", slot).replace("LOOK", look)
             return self._tools.ask(["sh", "-c", words])
         finally:
             subprocess.run(["losetup", "--detach", device], check=True)
@@ -112,6 +114,20 @@ def test_it_is_made_once_and_used_from_then_on(machine: Machine) -> None:
     second = machine.boot("cat /etc/machine-id")
     assert about(first) | {"made": False} == about(second)
     assert first.splitlines()[-4] == second.splitlines()[-1]
+
+
+def test_a_slot_has_its_own_var_and_shares_what_the_page_lists(machine: Machine) -> None:
+    script = (CHECKOUT / "image/files/usr/lib/proofline/boot/state").read_text("utf-8")
+    found = re.search(r"^SHARED='(.*)'$", script, re.MULTILINE)
+    assert found is not None
+    listed = [f"/var/{one}" for one in found[1].split()]
+    page = (CHECKOUT / "docs/image.md").read_text("utf-8").partition("Shared between slots, and nothing else:")[2]
+    assert re.findall(r"`(/var/[^`]*)`", page.partition(". The machine id")[0]) == listed
+    machine.boot(f"touch /var/own /var/lib/own; for one in {' '.join(listed)}; do touch $one/shared; done")
+    said = machine.boot("find /var -name own -o -name shared | sort", slot="b")
+    assert said.splitlines()[-3:] == sorted(f"{one}/shared" for one in listed)
+    back = machine.boot("find /var -name own | sort")
+    assert back.splitlines()[-2:] == ["/var/lib/own", "/var/own"]
 
 
 def test_what_was_made_and_does_not_open_is_left_as_it_is(machine: Machine) -> None:
