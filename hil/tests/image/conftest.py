@@ -20,20 +20,27 @@ ASKED = os.environ.get("PROOFLINE_IMAGE_TESTS") == "1"
 collect_ignore_glob = [] if ASKED else ["test_boot*.py", "test_rauc*.py"]
 MINUTES = {
     "test_boot_update_cuts": 10,
+    "test_boot_first_cuts": 9,
     "test_boot_update": 9,
     "test_boot_time": 5,
     "test_boot_damage": 4,
+    "test_boot_reset": 4,
+    "test_boot_state": 4,
+    "test_boot_state_whole": 4,
     "test_boot_pi": 3,
     "test_boot_first": 2,
 }
 """About how long files take here: the longest begin first, so that two at a time end together."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Say what this machine lacks before anything waits for it, and begin with what takes longest."""
-    items.sort(key=lambda item: -MINUTES.get(item.path.stem, 0))
-    if ASKED and any(item.path.name.startswith("test_boot") for item in items) and (lacking := missing()):
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Say what this machine lacks before anything waits for it; once, not in each worker."""
+    if ASKED and not hasattr(session.config, "workerinput") and (lacking := missing()):
         pytest.exit("\n".join(["the image's tests need:", *lacking]), returncode=2)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: -MINUTES.get(item.path.stem, 0))
 
 
 @pytest.hookimpl(wrapper=True)
