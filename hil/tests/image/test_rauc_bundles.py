@@ -28,6 +28,26 @@ _BUS = """<busconfig><type>system</type><listen>unix:path={door}</listen><auth>E
 <policy context="default"><allow own="*"/><allow send_destination="*"/><allow receive_sender="*"/></policy>
 </busconfig>"""
 
+_SYSTEM_BUS = """<busconfig><type>system</type><listen>unix:path={door}</listen><auth>EXTERNAL</auth>
+<policy context="default"><allow user="*"/><deny own="*"/><deny send_type="method_call"/><allow send_type="signal"/>
+<allow send_requested_reply="true" send_type="method_return"/><allow send_requested_reply="true" send_type="error"/>
+<allow receive_type="method_call"/><allow receive_type="method_return"/><allow receive_type="error"/>
+<allow receive_type="signal"/><allow send_destination="org.freedesktop.DBus"/></policy>
+<include>{policy}</include></busconfig>"""
+"""As Debian's system bus, with the image's policy for RAUC."""
+_ASK_AS = """
+mount --bind "$1/passwd" /etc/passwd
+dbus-daemon --nofork --config-file="$1/bus.conf" &
+until [ -S "$1/bus" ]; do sleep 0.1; done
+export DBUS_SYSTEM_BUS_ADDRESS="unix:path=$1/bus"
+rauc -c "$1/system.conf" service &
+until busctl --system status de.pengutronix.rauc >/dev/null 2>&1; do sleep 0.1; done
+for user in 879 876 877 65534 0; do
+    setpriv --reuid "$user" --clear-groups busctl --system get-property \
+        de.pengutronix.rauc / de.pengutronix.rauc.Installer Operation >/dev/null 2>&1 && echo "$user" || true
+done
+"""
+
 
 @dataclass
 class Station:
@@ -62,16 +82,21 @@ def _slot() -> bundle.Slot:
     return bundle.Slot(folder, "0.2.0", "sha256:" + "00" * 32)
 
 
-@pytest.fixture(scope="module")
-def station() -> Iterator[Station]:
-    shutil.rmtree(FOLDER, ignore_errors=True)
-    FOLDER.mkdir(parents=True)
-    keyring, backend, config, door = (FOLDER / name for name in ("keyring.pem", "slots", "system.conf", "bus"))
+def _configure(config: Path, keyring: Path, backend: Path) -> None:
+    """The station's own configuration, with places of this machine."""
     text = (CHECKOUT / "image/files/etc/rauc/system.conf").read_text("utf-8")
     text = text.replace("/run/proofline-update/keyring.pem", inside(keyring))
     config.write_text(text.replace("/usr/lib/proofline/boot/slots", inside(backend)), "utf-8")
     backend.write_text("#!/bin/sh\necho a\n", "utf-8")
     backend.chmod(0o755)
+
+
+@pytest.fixture(scope="module")
+def station() -> Iterator[Station]:
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    FOLDER.mkdir(parents=True)
+    keyring, backend, config, door = (FOLDER / name for name in ("keyring.pem", "slots", "system.conf", "bus"))
+    _configure(config, keyring, backend)
     (FOLDER / "bus.conf").write_text(_BUS.format(door=inside(door)), "utf-8")
     services = (
         f"dbus-daemon --nofork --config-file={inside(FOLDER / 'bus.conf')} & "
@@ -192,3 +217,19 @@ def test_a_bundle_that_is_cut_off_has_no_manifest(station: Station, site: Signer
     path.write_bytes(data[:-cut])
     with path.open("rb") as file, pytest.raises(BundleMalformed):
         manifest.read(file)
+
+
+def test_nobody_but_the_updater_may_call_rauc(station: Station) -> None:
+    """On a bus with the image's policy: not root, not intake, not health, not a stranger."""
+    folder = FOLDER / "policed"
+    folder.mkdir()
+    _configure(folder / "system.conf", station.keyring, folder / "slots")
+    policy = CHECKOUT / "image/files/usr/share/dbus-1/system.d/de.pengutronix.rauc.conf"
+    (folder / "policy.conf").write_bytes(policy.read_bytes())
+    text = _SYSTEM_BUS.format(door=inside(folder / "bus"), policy=inside(folder / "policy.conf"))
+    (folder / "bus.conf").write_text(text, "utf-8")
+    users = {"root": 0, "proofline-intake": 876, "proofline-health": 877, "proofline-update": 879, "nobody": 65534}
+    lines = (f"{name}:x:{number}:{number}::/:/usr/sbin/nologin\n" for name, number in users.items())
+    (folder / "passwd").write_text("".join(lines), "ascii")
+    apart = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-uc", _ASK_AS, "ask", inside(folder)]
+    assert ToolsTree(TREE, SCRATCH).ask(apart).split() == ["879"]
