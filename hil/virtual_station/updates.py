@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from appliance.card.layout import SLOT_FILES
 from appliance.update.manifest import COMPATIBLE
 from hil.release_desk import DemoSite
 from hil.virtual_station import shared
+from hil.virtual_station.errors import NotSeen
 from hil.virtual_station.places import SCRATCH, STATIONS, TREE
 from hil.virtual_station.signing import Signer, make_signer
+from hil.virtual_station.station import VirtualStation
 from hil.virtual_station.sticks import Stick, make_stick
 from image.builder import bundle
 from image.builder.tree import ToolsTree
@@ -78,3 +82,27 @@ class UpdateDesk:
         carrier = self.folder / f"carrier-{self._sticks}"
         self.site.desk.export(carrier)
         return make_stick(self.folder / f"{self._sticks}.stick", carrier)
+
+
+def wait_status(station: VirtualStation, timeout_s: float = 400, /, **expected: str) -> dict[str, Any]:
+    """Wait until the updater's status on the card says this: it is flushed when it is written, long before the journal.
+    `refusal`: the code of one."""
+    deadline, flushes = time.monotonic() + timeout_s, 0
+    while True:
+        status = _status(station)
+        refusal = status.get("refusal") or {}
+        found = {**status, "refusal": refusal.get("code")} if isinstance(refusal, dict) else status
+        if expected.items() <= found.items():
+            return status
+        if not station.running or time.monotonic() > deadline:
+            raise NotSeen(f"the updater's status is {status}, not {expected}; the console ends with:\n{station.tail()}")
+        flushes = station.medium.wait_change(flushes, 5.0)
+
+
+def _status(station: VirtualStation) -> dict[str, Any]:
+    place = station.card.state_files("/shared/var/lib/proofline/update") / "update" / "status.json"
+    try:
+        status: dict[str, Any] = json.loads(place.read_bytes())
+    except (FileNotFoundError, ValueError):
+        return {}
+    return status

@@ -16,7 +16,7 @@ from hil.virtual_station import shared
 from hil.virtual_station.station import VirtualStation
 from hil.virtual_station.sticks import Stick
 from hil.virtual_station.surroundings import TimeServer
-from hil.virtual_station.updates import BROKEN, UpdateDesk
+from hil.virtual_station.updates import BROKEN, UpdateDesk, wait_status
 
 NEW, WORSE, OLD = "0.2.0", "0.3.0", "0.1.1"
 FLOOR = "0.1.5"
@@ -43,10 +43,10 @@ class Life:
         self.console[moment] = station.console()
 
 
-def insert(station: VirtualStation, stick: Stick, until: str, *, timeout_s: float = 400) -> None:
-    """Put a stick in, wait for what the journal says of it, take it out."""
+def insert(station: VirtualStation, stick: Stick, **until: str) -> None:
+    """Put a stick in, wait for what the updater says of it, take it out."""
     station.plug(stick)
-    station.wait_journal(until, timeout_s=timeout_s)
+    wait_status(station, **until)
     station.unplug()
 
 
@@ -64,18 +64,18 @@ def life() -> Life:
         time = TimeServer(station.network)
         time.tell(offset_ms=-begun.lag_ms())
         station.power_on()
-        insert(station, strange, "PL-UPD-005")
-        insert(station, other, "PL-UPD-006")
+        insert(station, strange, refusal="PL-UPD-005")
+        insert(station, other, refusal="PL-UPD-006")
         seen.look("refused", station)
 
-        insert(station, newer, f"{NEW} is installed in slot b")
+        insert(station, newer, state="restarting", wanted=NEW)
         time.tell(offset_ms=0)
         station.next_boot()
         station.wait_kept("b")
-        station.wait_journal(f"floor {FLOOR}", timeout_s=120)
+        wait_status(station, state="idle", floor=FLOOR)
         seen.look("updated", station)
 
-        insert(station, worse, f"{WORSE} is installed in slot a")
+        insert(station, worse, state="restarting", wanted=WORSE)
         station.wait_off(300)
         # one attempt shows what three would
         state = station.card.slot_state()
@@ -87,10 +87,11 @@ def life() -> Life:
         seen.console["broken"] = station.console()
         station.power_on()
         station.wait_kept("b")
-        station.wait_journal("PL-UPD-011", timeout_s=300)
+        wait_status(station, refusal="PL-UPD-011")
         seen.look("back", station)
 
-        insert(station, older, "PL-UPD-010")
+        insert(station, older, refusal="PL-UPD-010")
+        station.wait_journal("PL-UPD-010", timeout_s=60)
         station.power_cut()
         seen.journal = "\n".join(str(one.get("MESSAGE")) for one in station.card.journal())
         folder = station.card.state_files("/shared/var/lib/proofline")
