@@ -16,6 +16,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 from appliance.evidence import strict_json
 from appliance.evidence.errors import (
@@ -43,10 +44,15 @@ class Table:
     """A document's table, ready to read documents with. `name` is how faults call the document."""
 
     def __init__(self, check: Check, name: str, max_bytes: int) -> None:
-        self._match = re.compile(check.form).fullmatch
+        self._form = check.form
         self._fault = check.fault
         self._name = name
         self._max_bytes = max_bytes
+
+    @cached_property
+    def _match(self) -> Callable[[str], re.Match[str] | None]:
+        # compiled by the first document: all tables together cost a start seconds on the smallest hardware
+        return re.compile(self._form).fullmatch
 
     def glance(self, document: bytes) -> Json:
         """The value of a document that is as it should be, or None: `read` knows why."""
@@ -74,25 +80,32 @@ def text(pattern: str, meaning: str) -> Check:
 
     The pattern admits neither `"` nor a backslash nor control characters, so that text and spelling are the same.
     """
-    match = re.compile(pattern).fullmatch
 
     def fault(value: Json, where: str) -> EvidenceError | None:
         if type(value) is not str:
             return _type_fault(value, where, "text")
-        return None if match(value) else FieldFormWrong(where=where, found=repr(value[:80]), expected=meaning)
+        return (
+            None
+            if re.fullmatch(pattern, value)
+            else FieldFormWrong(where=where, found=repr(value[:80]), expected=meaning)
+        )
 
     return Check(f'"(?:{pattern})"', fault)
 
 
 def prose(limit: int) -> Check:
     """Words for people: up to `limit` characters, none of them a control character."""
-    match = re.compile(rf"[^\x00-\x1f\x7f-\x9f]{{0,{limit}}}").fullmatch
+    pattern = rf"[^\x00-\x1f\x7f-\x9f]{{0,{limit}}}"
 
     def fault(value: Json, where: str) -> EvidenceError | None:
         if type(value) is not str:
             return _type_fault(value, where, "text")
         expected = f"at most {limit} characters without control characters"
-        return None if match(value) else FieldFormWrong(where=where, found=repr(value[:80]), expected=expected)
+        return (
+            None
+            if re.fullmatch(pattern, value)
+            else FieldFormWrong(where=where, found=repr(value[:80]), expected=expected)
+        )
 
     return Check(rf'"(?:[^"\\\x00-\x1f\x7f-\x9f]|\\["\\]){{0,{limit}}}"', fault)
 

@@ -58,6 +58,8 @@ class View:
     order: bool
     notice: str
     pass_ms: int
+    asked: bool = True
+    """Whether signer, recorder and site have been asked at all, so that `closed` says something."""
     progress: str = ""
     """Of a gang: where each position is."""
 
@@ -115,6 +117,8 @@ def _choose(view: View) -> tuple[str, str]:
         gives_way = name == "pass" or (name == "refused" and view.closed)
         if not gives_way or view.outcome.ago_ms < view.pass_ms:
             return name, _and(PATTERNS[name].text, view.outcome.text)
+    if not view.asked:
+        return "starting", ""
     if view.closed:
         return family(view.closed[0]), _sentence(view.closed[0])
     if not view.signed_in:

@@ -95,7 +95,7 @@ class Panel:
         self._outcome_ms = 0
         self._signs: tuple[Pattern, ...] = ()
         self._faults: dict[str, str] = {}
-        self._closed: tuple[Closed, ...] = ()
+        self._closed: tuple[Closed, ...] | None = None
         self._notice, self._notice_ms = "", 0
 
     # What the line and the others ask.
@@ -267,11 +267,12 @@ class Panel:
 
     def follow(self, stopping: threading.Event) -> None:
         """Follow the gates and the session, and hand owed refusals to the recorder. Others may keep this waiting."""
-        while not stopping.wait(_FOLLOW_S):
+        while not stopping.is_set():
             closed = self._ask_gates()
             self._pay()
             with self._lock:
                 self._closed = closed
+            stopping.wait(_FOLLOW_S)
 
     def _ask_gates(self) -> tuple[Closed, ...]:
         closed: list[Closed] = []
@@ -371,7 +372,8 @@ class Panel:
                 stage=stage,
                 permille=permille,
                 outcome=outcome,
-                closed=self._closed,
+                closed=self._closed or (),
+                asked=self._closed is not None,
                 signed_in=self._session.person is not None,
                 order=self._session.order is not None,
                 notice=self._notice,

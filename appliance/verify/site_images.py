@@ -16,10 +16,6 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final, NamedTuple
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509 import load_der_x509_certificate
-
 from appliance.evidence import base64_strict, strict_json
 from appliance.verify.image_errors import ImageFloorWrong, ImageNotCanonical, ImageRefused, KeyringRefused
 from appliance.verify.site_fields import HEX_DIGEST, MAX_DOCUMENT, NAME_RULE, SKU, TICKET, Fields, filed, load
@@ -144,6 +140,11 @@ def parse_keyring(document: bytes, path: str) -> Keyring:
 
 
 def _certificate(text: str, path: str) -> bytes:
+    # here, because it takes each service of a station longer to load than the rest of this room, and few look at one
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.serialization import Encoding
+    from cryptography.x509 import load_der_x509_certificate
+
     der = base64_strict.decode(text.replace("\n", ""))
     if der is None:
         raise KeyringRefused(path=path, why="a certificate is not strict base64")

@@ -55,6 +55,8 @@ PASS = Outcome("pass", "", recovered=False, ago_ms=100)
         ({"outcome": PASS, "silent": True}, "fault"),
         ({"working": True, "silent": True}, "fault"),
         ({"silent": True, "heard": False}, "starting"),
+        ({"asked": False}, "starting"),
+        ({"asked": False, "working": True}, "running"),
         ({"outcome": PASS, "stopped": True}, "stopped"),
         ({"silent": True, "stopped": True}, "stopped"),
     ],

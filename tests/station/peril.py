@@ -266,7 +266,7 @@ class Peril:
             return False
         return (
             at["press"] is None
-            and at["state"] in {"idle", "stopped"}
+            and at["state"] in {"idle", "preparing", "stopped"}
             and told["size"] == told["checkpointed"] == self._published()
             and told["journal"] == told["journal_committed"]
             and seen["pattern"] not in {"starting", "running", "fault"}
