@@ -30,7 +30,7 @@ from pathlib import Path
 from appliance.card.layout import SLOT_FILES
 from appliance.update.manifest import COMPATIBLE, SLOT_IMAGES
 from image.builder import parts, record
-from image.builder.root import SCRATCH
+from image.builder.ground import SCRATCH
 from image.builder.tree import ToolsTree
 
 _SQUASHFS = ("-comp", "zstd", "-Xcompression-level", "15", "-b", "1M", "-all-root", "-no-xattrs", "-noappend")

@@ -13,7 +13,7 @@ from pathlib import Path
 from appliance.card import erofs
 from appliance.card.layout import SITE
 from image.builder import archive, parts, record, root, wheels
-from image.builder.root import CHECKOUT, SCRATCH
+from image.builder.ground import CHECKOUT, SCRATCH
 
 SHIPPED = ("disk.raw", "root.erofs", "root.verity", "boot.vfat", "proofline.efi")
 
@@ -21,7 +21,7 @@ SHIPPED = ("disk.raw", "root.erofs", "root.verity", "boot.vfat", "proofline.efi"
 def main(version: str, epoch: int) -> None:
     out, loose, tree = SCRATCH / "out", SCRATCH / "loose", SCRATCH / "root"
     out.mkdir(exist_ok=True)
-    root.make(SCRATCH / "base", tree, epoch=epoch, kernel=loose / "linux", wheels=SCRATCH / "wheels")
+    root.make(tree, epoch=epoch)
     assemble(tree, loose, out, version, epoch)
     packages = [one for one in archive.read_lock(CHECKOUT / "image/packages.lock") if one.set != "tools"]
     wheel_lock = wheels.read_lock(CHECKOUT / "image/wheels.lock")

@@ -19,7 +19,7 @@ from pathlib import Path
 from appliance.card.layout import FIRST_MIB, MIB, SECTOR, SLOTS, end_mib, places
 from appliance.update import slotstate
 from appliance.update.manifest import COMPATIBLE
-from image.builder.root import CHECKOUT, SCRATCH, Words, modules
+from image.builder.ground import CHECKOUT, SCRATCH, Words, modules
 from image.builder.uboot import environment
 
 BLOCK = 4096
