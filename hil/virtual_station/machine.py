@@ -63,6 +63,7 @@ def command(setting: Setting) -> list[str]:
 
 DOORS = ("qmp", "qtest")
 CARD_DOOR = "card.door"
+DISK = "disk.raw"
 TPM_DOOR = "tpm.door"
 
 
@@ -71,12 +72,9 @@ def console_name(boot: int) -> str:
     return f"console-{boot}.txt"
 
 
-def _card(setting: Setting) -> str:
-    return f"file=nbd+unix:///?socket={setting.folder}/{CARD_DOOR},format=raw"
-
-
 def _virt(setting: Setting) -> list[str]:
     """QEMU's own machine, with Debian's U-Boot for it: it has pins that the outside can drive."""
+    card = f"file=nbd+unix:///?socket={setting.folder}/{CARD_DOOR}"
     net = ["-netdev", "user,id=net", "-device", "virtio-net-pci,netdev=net,romfile="]
     start = ["-bios", "/scratch/out/u-boot-qemu.bin"]
     if setting.direct is not None:
@@ -90,7 +88,7 @@ def _virt(setting: Setting) -> list[str]:
         # acpi=off: with firmware and ACPI, QEMU leaves the pin controller out
         *("qemu-system-aarch64", "-M", "virt,acpi=off", "-cpu", "cortex-a72", "-accel", "tcg,thread=multi"),
         *("-m", "1024", "-smp", "2", *start),
-        *("-drive", f"{_card(setting)},if=none,id=card,cache=writeback"),
+        *("-drive", f"{card},format=raw,if=none,id=card,cache=writeback"),
         *("-device", "virtio-blk-pci,drive=card,romfile=", "-device", "i6300esb"),
         *("-device", "virtio-rng-pci", "-device", "qemu-xhci,id=usb"),
         *(net if setting.network else ["-nic", "none"]),
@@ -109,6 +107,6 @@ def _raspi3b(setting: Setting) -> list[str]:
     return [
         *("qemu-system-aarch64", "-M", "raspi3b", "-accel", "tcg,thread=multi"),
         *("-kernel", "/scratch/loose/u-boot-rpi/usr/lib/u-boot/rpi_3/u-boot.bin"),
-        *("-dtb", setting.device_tree, "-drive", f"{_card(setting)},if=sd"),
+        *("-dtb", setting.device_tree, "-drive", f"file={setting.folder}/{DISK},format=raw,if=sd"),
         *("-serial", "null"),
     ]

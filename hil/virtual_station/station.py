@@ -90,7 +90,7 @@ class VirtualStation:
         self.folder = STATIONS / name
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
-        self.disk = self.folder / "disk.raw"
+        self.disk = self.folder / machine.DISK
         self._frozen = frozen
         source = frozen.card if frozen is not None else like
         copy_card(source or SCRATCH / "out" / "disk.raw", self.disk)
@@ -135,7 +135,8 @@ class VirtualStation:
             inside(keys) if typed else None,
             tuple(extra),
         )
-        self._medium = Medium(self.disk, self.folder / machine.CARD_DOOR)
+        if self._board == "virt":
+            self._medium = Medium(self.disk, self.folder / machine.CARD_DOOR)
         try:
             if self.tpm is not None:
                 self._swtpm = Tpm(self.network, self.tpm)
@@ -213,9 +214,15 @@ class VirtualStation:
 
     @property
     def medium(self) -> Medium:
-        """The card in its slot; there while the station is on."""
-        assert self._medium is not None, "it is off"
+        """The card that loses what is not flushed. The Pi has none: it reads sector by sector, too slow for this."""
+        assert self._medium is not None, "it is off, or a Pi"
         return self._medium
+
+    def _wait_card(self, flushes: int, seconds: float) -> int:
+        if self._medium is not None:
+            return self._medium.wait_change(flushes, seconds)
+        time.sleep(seconds)
+        return flushes
 
     def wait_off(self, timeout_s: float) -> None:
         """Wait until the guest restarts or powers off by itself."""
@@ -245,7 +252,7 @@ class VirtualStation:
                 return
             if not self.running or time.monotonic() > deadline:
                 raise NotSeen(f"slot {slot} was not kept ({state}); the console ends with:\n{self.tail()}")
-            flushes = self.medium.wait_change(flushes, 1.0)
+            flushes = self._wait_card(flushes, 1.0)
 
     def console(self, boot: int | None = None) -> str:
         """What this boot (or the n-th) has said on its console so far, without escape sequences."""
@@ -287,7 +294,7 @@ class VirtualStation:
         while not any(text in str(one.get("MESSAGE")) for one in self.card.journal()):
             if not self.running or time.monotonic() > deadline:
                 raise NotSeen(f"the journal does not say {text!r}; the console ends with:\n{self.tail()}")
-            flushes = self.medium.wait_change(flushes, 5.0)
+            flushes = self._wait_card(flushes, 5.0)
             time.sleep(1.0)
 
     def plug(self, stick: Stick | None, *, port: str = "1") -> None:
