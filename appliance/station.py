@@ -16,6 +16,7 @@ import os
 import re
 import time
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 from pathlib import Path
 
 from appliance.errors import ProoflineError
@@ -24,6 +25,7 @@ log = logging.getLogger("proofline.station")
 
 _IMAGE = Path("/usr/lib/proofline/image.json")
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
+_CARRIER = re.compile(r"(https?)://([0-9.]{7,15})(?::(80|443))?((?:/[A-Za-z0-9._~-]{1,64}){0,8}/?)", re.ASCII)
 _MAX_FILE = 1024 * 1024
 
 
@@ -74,13 +76,29 @@ class Surroundings:
 
 
 @dataclass(frozen=True)
+class CarrierAddress:
+    """Where the site serves its carrier: an IPv4 address (there is no resolver), on one of the two ports that the
+    firewall knows."""
+
+    scheme: str
+    host: str
+    port: int
+    path: str
+
+    def __str__(self) -> str:
+        return f"{self.scheme}://{self.host}:{self.port}{self.path}"
+
+
+@dataclass(frozen=True)
 class Site:
-    """Who this station is and whom it trusts. `anchor` is the SHA-256 of the pinned root, in hex."""
+    """Who this station is and whom it trusts. `anchor` is the SHA-256 of the pinned root, in hex. `carrier`: where its
+    releases may be fetched, None where they come by stick only."""
 
     station: str
     site: str
     root: bytes
     anchor: str
+    carrier: CarrierAddress | None = None
 
 
 @dataclass(frozen=True)
@@ -100,12 +118,27 @@ def load_site(directory: Path) -> Site:
     root = _read(directory / "root.json")
     about = _parse(directory / "station.json")
     station, site = about.get("station"), about.get("site")
-    if about.get("schema") != 1 or about.keys() != {"schema", "station", "site"}:
+    if about.get("schema") != 1 or about.keys() - {"carrier"} != {"schema", "station", "site"}:
         raise SiteUnreadable(path="station.json", why="not of schema 1")
     for name in (station, site):
         if not isinstance(name, str) or not _ID.fullmatch(name):
             raise SiteUnreadable(path="station.json", why=f"not an id: {name!r}")
-    return Site(station=str(station), site=str(site), root=root, anchor=hashlib.sha256(root).hexdigest())
+    carrier = parse_carrier(about["carrier"]) if "carrier" in about else None
+    return Site(str(station), str(site), root, hashlib.sha256(root).hexdigest(), carrier)
+
+
+def parse_carrier(text: object) -> CarrierAddress:
+    """The address that `http(s)://<IPv4 address>[:80|:443][/path]` spells; SiteUnreadable."""
+    found = _CARRIER.fullmatch(text) if isinstance(text, str) else None
+    try:
+        host = str(IPv4Address(found[2])) if found else ""
+    except ValueError:
+        host = ""
+    if found is None or not host or ".." in found[4]:
+        why = f"carrier is no http or https address by number, on port 80 or 443: {text!r}"
+        raise SiteUnreadable(path="station.json", why=why[:200])
+    port = int(found[3] or (80 if found[1] == "http" else 443))
+    return CarrierAddress(found[1], host, port, found[4].rstrip("/"))
 
 
 def find_site(directory: Path) -> Site | StationError:

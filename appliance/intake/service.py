@@ -30,6 +30,7 @@ from appliance.intake import carrier as carriers
 from appliance.intake import stick, tuf_client
 from appliance.intake.bundle import Bundles, Running
 from appliance.intake.errors import CarrierExpired, CarrierExpiryUnsure, CarrierForked
+from appliance.intake.fetched import Fetched
 from appliance.intake.firmware import check_firmware
 from appliance.intake.floor import FloorStore
 from appliance.intake.media import Folder, Medium
@@ -353,4 +354,6 @@ def main() -> None:
         bundles=Bundles(Path(bundles)) if bundles else None,
         running=running_here(site),
     )
-    serve("intake", intake, ACCESS, daemon=lambda stopping: stick.watch(intake, stopping))
+    fetched = os.environ.get("PROOFLINE_FETCHED")
+    besides = Fetched(Path(fetched)).look if fetched else lambda _: None
+    serve("intake", intake, ACCESS, daemon=lambda stopping: stick.watch(intake, stopping, besides=besides))

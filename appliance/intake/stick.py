@@ -96,11 +96,18 @@ class Taker(Protocol):
     def take(self, source: str, medium: Callable[[], Medium]) -> dict[str, Any]: ...
 
 
-def watch(taker: Taker, stopping: threading.Event, device: Path = DEVICE) -> None:
-    """Import every stick that is plugged in, once, until told to stop."""
+def watch(
+    taker: Taker,
+    stopping: threading.Event,
+    device: Path = DEVICE,
+    *,
+    besides: Callable[[Taker], None] = lambda _: None,
+) -> None:
+    """Import every stick that is plugged in, once, until told to stop. `besides` is called at each look."""
     done: str | None = None
     tries = 0
     while not stopping.wait(_LOOK_EVERY_S):
+        besides(taker)
         plug = plugged(device)
         if plug is None or plug == done:
             continue

@@ -57,6 +57,7 @@ OWNERS = {
     "ntplib": {"clock"},
     "pyudev": {"usbgate"},
     "tuf.ngclient": {"intake"},
+    "http.client": {"fetch"},
 }
 
 

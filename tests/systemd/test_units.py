@@ -97,13 +97,14 @@ def test_there_is_a_unit_for_each_service_and_no_other() -> None:
         *SERVING,
         "health",
         "update",
+        "fetch",
     }
 
 
 def test_every_role_has_a_user_of_the_name_by_which_peers_are_known() -> None:
     lines = (SYSTEMD / "sysusers.d/proofline.conf").read_text().splitlines()
     users = [line.split() for line in lines if line.startswith("u ")]
-    assert {user[1] for user in users} == {f"proofline-{role}" for role in ROLES}
+    assert {user[1] for user in users} == {f"proofline-{role}" for role in (*ROLES, "fetch")}
     numbers = [user[2] for user in users]
     assert len(set(numbers)) == len(numbers)
     assert all(number.isdigit() for number in numbers), "fixed: the state partition outlives the image"
@@ -116,7 +117,8 @@ def test_nobody_is_in_a_user_namespace_for_peers_would_be_nobody() -> None:
 
 def test_only_those_who_need_the_network_have_one() -> None:
     with_network = {name for name in SERVICES if read(name)["Service"].get("PrivateNetwork") != "yes"}
-    assert with_network == {"proofline-clock.service", "proofline-usbgate.service"}  # the gate: udev's netlink alone
+    services = {"proofline-clock.service", "proofline-usbgate.service", "proofline-fetch.service"}
+    assert with_network == services  # the gate: udev's netlink alone
     assert "AF_INET" not in read("proofline-usbgate.service")["Service"]["RestrictAddressFamilies"]
 
 
@@ -131,7 +133,7 @@ def test_the_firewall_opens_for_users_that_there_are_and_no_others() -> None:
     rules = (SYSTEMD / "nftables.conf").read_text()
     assert rules.count("policy drop;") == 3
     named = set(re.findall(r'"([a-z_-]+)"', rules)) - {"lo"}
-    assert named == {"_chrony", "systemd-network", "proofline-clock", "proofline-export"}
+    assert named == {"_chrony", "systemd-network", "proofline-clock", "proofline-export", "proofline-fetch"}
 
 
 def test_what_health_asks_for_is_enabled() -> None:
