@@ -230,6 +230,13 @@ def _known_mirrors() -> list[str]:
         return []
 
 
+def name_suite(folder: Path) -> None:
+    """Say whose packages an indexed folder holds: Debian 13's mmdebstrap finds the essential ones by their suite."""
+    packages = folder / "Packages"
+    listed = f" {_sha256(packages)} {packages.stat().st_size} Packages\n"
+    (folder / "Release").write_text(f"Suite: {SUITE}\nCodename: {SUITE}\nSHA256:\n{listed}", "ascii")
+
+
 def _apt(home: Path, architecture: str) -> Callable[[str], list[str]]:
     for folder in ("lists/partial", "cache/archives/partial", "etc"):
         (home / folder).mkdir(parents=True, exist_ok=True)

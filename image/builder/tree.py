@@ -15,7 +15,7 @@ import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from image.builder.archive import Package, index, select
+from image.builder.archive import Package, index, name_suite, select
 
 _BINFMT = Path("/proc/sys/fs/binfmt_misc")
 _HERE = Path(__file__).resolve().parent
@@ -57,6 +57,7 @@ class ToolsTree:
         shutil.rmtree(self.tree, ignore_errors=True)
         select(packages, archive, only)
         index(only)
+        name_suite(only)
         slim = [f"--dpkgopt=path-exclude=/usr/share/{what}/*" for what in ("man", "doc", "locale", "info")]
         names = ",".join(sorted(one.name for one in packages))
         command: list[str | os.PathLike[str]] = [

@@ -153,3 +153,12 @@ def test_python_files_that_are_not_there_are_all_named(tmp_path: Path) -> None:
     assert files[0].file not in str(refusal.value)
     for one in files[1:]:
         assert f"{one.sha256}  {one.file}" in str(refusal.value)
+
+
+def test_an_indexed_folder_says_whose_packages_it_holds(tmp_path: Path) -> None:
+    (tmp_path / "Packages").write_bytes(b"Package: dash\n")
+    archive.name_suite(tmp_path)
+    digest = hashlib.sha256(b"Package: dash\n").hexdigest()
+    assert (tmp_path / "Release").read_text("ascii") == (
+        f"Suite: trixie\nCodename: trixie\nSHA256:\n {digest} 14 Packages\n"
+    )
