@@ -31,13 +31,15 @@ class _Refused(Exception):
 class Rauc:
     """RAUC's service. `bus`: how busctl finds the bus."""
 
-    def __init__(self, bus: Sequence[str] = ("--system",)) -> None:
+    def __init__(self, bus: Sequence[str] = ("--system",), *, patience_s: float = 600.0) -> None:
+        """`patience_s`: how long RAUC may take to start; the bus itself gives up waiting earlier."""
         self._bus = tuple(bus)
+        self._patience_s = patience_s
 
     def check(self, bundle: Path, version: str, keyring: Path) -> None:
         """Have the signature checked against the keyring that RAUC is set up with. BundleSignerRefused: the caller has
         made sure that the bundle is the promoted one and in order, so what is left is who signed it."""
-        self._operation(_NAME)
+        self._reach()
         try:
             self._call(_NAME, "/", _INTERFACE, "InspectBundle", "sa{sv}", str(bundle), "0")
         except _Refused as error:
@@ -47,7 +49,7 @@ class Rauc:
     def install(self, bundle: Path, version: str, slot: str, say: Callable[[int], None]) -> None:
         """Install a bundle; the slot that starts next must be `slot`, as RAUC names it. `say` is told the percentage.
         InstallFailed, InstallerSilent."""
-        self._operation(_NAME)
+        self._reach()
         try:
             owner = str(self._call(*_BUS, "GetNameOwner", "s", _NAME)[0])
             self._call(owner, "/", _INTERFACE, "InstallBundle", "sa{sv}", str(bundle), "0")
@@ -64,6 +66,19 @@ class Rauc:
             raise InstallFailed(version=version, why=str(error)) from None
         if primary != slot:
             raise InstallFailed(version=version, why=f"it ended well, and {primary} is next instead of {slot}")
+
+    def _reach(self) -> None:
+        """Have RAUC started, and wait until it answers. InstallerSilent."""
+        deadline = time.monotonic() + self._patience_s
+        while True:
+            try:
+                self._operation(_NAME)
+            except InstallerSilent:
+                if time.monotonic() >= deadline:
+                    raise
+                time.sleep(_POLL_S)
+            else:
+                return
 
     def _operation(self, name: str) -> tuple[str, str, int]:
         """What RAUC does, its last problem, and how far it is. InstallerSilent."""

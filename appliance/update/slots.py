@@ -2,9 +2,8 @@
 
   commit                  this boot is good: its slot has its attempts back; the floor rises with it
   fallback                this boot is not good: restart, unless this slot was found good before
-  get-current             } RAUC's questions to a boot loader (RAUC manual, "Custom bootloader backend")
-  get-primary             }
-  get-state SLOT          }
+  get-primary             } RAUC's questions to a boot loader (RAUC manual, "Custom bootloader backend"), but for
+  get-state SLOT          } get-current, which its handler answers itself
   set-state SLOT bad      } before the first byte of SLOT changes
   set-primary SLOT        } after the last one is flushed
 
@@ -64,10 +63,6 @@ def fallback(places: Places, restart: Callable[[], None]) -> str:
         return f"slot {slot} was good before: it stays, and somebody should look at it"
     restart()
     return f"slot {slot} was never found good: restarting"
-
-
-def get_current(places: Places) -> str:
-    return slotstate.running(places.image)
 
 
 def get_primary(places: Places) -> str:
@@ -132,8 +127,6 @@ def answer(words: list[str], places: Places, restart: Callable[[], None] = _rest
             return commit(places)
         case ["fallback"]:
             return fallback(places, restart)
-        case ["get-current"]:
-            return get_current(places)
         case ["get-primary"]:
             return get_primary(places)
         case ["get-state", ("a" | "b") as slot]:

@@ -29,7 +29,7 @@ from tests.release.forge import Forge, key, sha
 from tests.release.images import certificate, image_document
 
 BOARD = "proofline-arm64"
-NO_BUS = Rauc(("--address=unix:path=/nonexistent/bus",))
+NO_BUS = Rauc(("--address=unix:path=/nonexistent/bus",), patience_s=0)
 RAUC_WAS_ASKED = "PL-UPD-021"
 RUNS = {"version": "0.1.0", "compatible": BOARD, "verity": "sha256:" + "11" * 32, "slot": "A"}
 

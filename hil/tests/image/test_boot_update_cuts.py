@@ -43,7 +43,7 @@ def begun() -> Frozen:
         TimeServer(station.network).tell(offset_ms=-enrolled.lag_ms())
         station.power_on()
         station.press()
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 300
         while REFUSED not in on_record(station):
             assert time.monotonic() < deadline
         station.plug(stick)
