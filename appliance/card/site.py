@@ -65,6 +65,8 @@ class SiteFiles:
         yield "root", f"version {self.root_version}, {self.threshold} signatures needed, until {self.until}"
         yield "station", f"{self.site.station} at site {self.site.site}"
         yield "time", ", ".join(self.servers)
+        if self.site.carrier is not None:
+            yield "carrier", str(self.site.carrier)
 
 
 def no_site() -> bytes:

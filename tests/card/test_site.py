@@ -40,6 +40,15 @@ def test_a_folder_becomes_a_partition_that_the_station_reads_back(site_folder: P
     assert station.load_site(mounted) == found.site
 
 
+def test_where_releases_are_fetched_is_told(site_folder: Path) -> None:
+    assert "carrier" not in dict(site.read_folder(site_folder).words())
+    _station(carrier="http://192.0.2.7/proofline")(site_folder)
+    assert dict(site.read_folder(site_folder).words())["carrier"] == "http://192.0.2.7:80/proofline"
+    _station(carrier="http://releases.example/")(site_folder)
+    with pytest.raises(station.SiteUnreadable):
+        site.read_folder(site_folder)
+
+
 def test_the_same_files_make_the_same_bytes_whenever_they_were_written(site_folder: Path, tmp_path: Path) -> None:
     one = site.read_folder(site_folder).image()
     other = tmp_path / "copied-later"
