@@ -10,11 +10,13 @@ import json
 import re
 from pathlib import Path
 
-from image.builder import archive
+from image.builder import archive, bundle
 from image.builder.tree import CHECKOUT, ToolsTree
 
 MIB = 1 << 20
-_OURS = ("proofline-*.service", "slot-*.service", "station-*.service", "watchdog*.service")
+_OURS = ("systemd/units", "image/files/usr/lib/systemd/system")
+"""Where in the checkout the units stand that are ours to answer for."""
+_SLOT_MIB = 512.0
 
 
 def figures(tools: ToolsTree) -> list[dict[str, object]]:
@@ -23,19 +25,20 @@ def figures(tools: ToolsTree) -> list[dict[str, object]]:
     packages = [one for one in archive.read_lock(CHECKOUT / "image/packages.lock") if one.set == "image"]
     told = [
         _figure("uki_mib", _mib(out / "proofline.efi"), "MiB", 56.0),
-        _figure("root_slot_mib", round(_mib(out / "root.erofs") + _mib(out / "root.verity"), 1), "MiB", 256.0),
-        _figure("root_content_mib", _content(root), "MiB", None),
-        _figure("disk_mib", _mib(out / "disk.raw"), "MiB", None),
+        _figure("root_slot_mib", round(_mib(out / "root.erofs") + _mib(out / "root.verity"), 1), "MiB", _SLOT_MIB),
+        _figure("root_content_mib", _content(root), "MiB", 256.0),
+        _figure("image_mib", _mib(out / "disk.raw"), "MiB", None),
+        # all but its signature, which is some kilobytes
+        _figure("bundle_mib", _mib(bundle.pack(tools, bundle.built(out)).payload), "MiB", _SLOT_MIB),
         _figure("packages", len(packages), "packages", None),
     ]
-    scores = {unit: _score(tools, unit) for unit in _units(root)}
+    scores = {unit: _score(tools, unit) for unit in _units()}
     worst = max(scores, key=lambda unit: scores[unit])
     return [*told, {**_figure("security_worst", scores[worst], "exposure", 1.5), "worst": worst, "all": scores}]
 
 
-def _units(root: Path) -> list[str]:
-    folder = root / "usr/lib/systemd/system"
-    return sorted(path.name for pattern in _OURS for path in folder.glob(pattern))
+def _units() -> list[str]:
+    return sorted(path.name for folder in _OURS for path in (CHECKOUT / folder).glob("*.service"))
 
 
 def _score(tools: ToolsTree, unit: str) -> float:
