@@ -74,10 +74,12 @@ def life() -> Life:
     folder.mkdir(parents=True)
     site = shared.open_site(folder / "site")
     begun, seen = shared.enrolled().frozen, Life()
-    with VirtualStation("reset", frozen=begun) as station:
-        time = TimeServer(station.network)
-        time.tell(offset_ms=-begun.lag_ms())
+    # booted, not thawed: an order's window needs a clock that never was out
+    with VirtualStation("reset", like=begun.card) as station:
+        TimeServer(station.network)
         station.power_on()
+        station.wait_ready()
+        station.wait_kept("a")
         heads = seen.look(station)
         more = Heads(heads.size, heads.root, heads.count + 1, heads.head)
         station.plug(ordered(site, folder, seen.states[0], more, "RST-1"))
@@ -90,7 +92,6 @@ def life() -> Life:
         station.wait_console("proofline: reset RST-2 is proven", timeout_s=300)
         station.wait_off(200)
         station.unplug()
-        time.tell(offset_ms=0)
         station.power_on()
         station.wait_console("proofline: state: wiping", timeout_s=200)
         station.power_cut(Loss("torn at 512", 1))
