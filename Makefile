@@ -57,6 +57,7 @@ image-soak: image ## the same with every power cut and more of each kind; takes 
 
 image-bench: image ## the image's figures, one JSON object a line
 	@image/build bench
+	@$(as_root) $(python) -m hil.virtual_station.bench
 
 repro: setup ## build twice, elsewhere and otherwise, and compare every shipped file
 	@image/build repro

@@ -94,8 +94,8 @@ def verity(data: Path, tree: Path, version: str) -> Verity:
     return Verity(root_hash, salt, name.hex, blocks)
 
 
-def initrd(root: Path, kernel: Path, output: Path, epoch: int) -> None:
-    """A small initrd of the root's own programs: image/initrd/init and what it calls."""
+def initrd(root: Path, kernel: Path, output: Path, epoch: int, *, init: Path = CHECKOUT / "image/initrd/init") -> None:
+    """A small initrd of the root's own programs: `init` and what it calls."""
     tree = SCRATCH / "initrd"
     shutil.rmtree(tree, ignore_errors=True)
     for name in ("dev", "proc", "sys", "run", "sysroot", "usr/bin", "usr/lib", "modules", "etc"):
@@ -114,7 +114,7 @@ def initrd(root: Path, kernel: Path, output: Path, epoch: int) -> None:
         target = tree / library.relative_to(root)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(_resolve(root, library), target)
-    shutil.copy(CHECKOUT / "image/initrd/init", tree / "init")
+    shutil.copy(init, tree / "init")
     (tree / "init").chmod(0o755)
     _initrd_modules(root, kernel, tree)
     for path in [tree, *tree.rglob("*")]:
