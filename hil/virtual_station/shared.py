@@ -56,6 +56,16 @@ def enrolled() -> Begun:
     return _booted("enrolled", site_card().read_bytes())
 
 
+def go_on(station: VirtualStation) -> TimeServer:
+    """Power on a frozen station beside a time server that tells its time: the outside's went on while it was frozen.
+    From the station's next boot on its time is the outside's again: tell(offset_ms=0)."""
+    server = TimeServer(station.network)
+    server.tell(silent=True)
+    station.power_on()
+    server.tell(silent=False, offset_ms=-station.lag_ms)
+    return server
+
+
 def office() -> Path:
     """The folder of the shared site; open_site makes desks that go on from it."""
     wish = Wish((WorkOrder("WO-1", 10),), firmware=str(_FIRMWARE))

@@ -52,14 +52,11 @@ _READY = r"proofline: (station ready|not ready: .*)$"
 
 @dataclass(frozen=True)
 class Frozen:
-    """A running station that was stopped between two instructions: its card and its machine's state."""
+    """A running station that was stopped between two instructions: its card and its machine's state. The state's file
+    bears the time that the station's clock showed."""
 
     card: Path
     memory: Path
-
-    def lag_ms(self) -> int:
-        """How far its clock is behind by now; a time server that tells so much less leaves it in peace."""
-        return int((time.time() - self.memory.stat().st_mtime) * 1000)
 
     @classmethod
     def kept_in(cls, folder: Path) -> Frozen:
@@ -98,6 +95,8 @@ class VirtualStation:
         self.network = Network(self.folder)
         self.boots = 0
         self.powered_at = 0.0
+        self.lag_ms = 0
+        """How far its clock is behind the outside's, because it went on from a frozen one: until its next boot."""
         self.tpm = None if tpm is None else self.folder / tpm
         self._board = board
         self._process: subprocess.Popen[bytes] | None = None
@@ -145,12 +144,13 @@ class VirtualStation:
             if self._board == "virt":
                 self.pins = Pins(self.folder / "qtest", self.qmp)
                 self.pins.drive(BUTTON, high=False)
-            if self._frozen is not None:
+            frozen, self._frozen = self._frozen, None
+            if frozen is not None:
                 self._wait_status("inmigrate", other=True)
-                self._frozen = None
             self._ports.attach(self.qmp)
             self.powered_at = time.monotonic()
             self.qmp.ask("cont")
+            self.lag_ms = 0 if frozen is None else int((time.time() - frozen.memory.stat().st_mtime) * 1000)
         except QemuGone as error:
             self._end(NOTHING)
             raise QemuGone((self.folder / "qemu.txt").read_text("utf-8", "replace")[-2000:]) from error
@@ -169,9 +169,11 @@ class VirtualStation:
         folder.mkdir(parents=True, exist_ok=True)
         kept = Frozen.kept_in(folder)
         self.qmp.ask("stop")
+        shown = time.time() - self.lag_ms / 1000
         self.qmp.ask("migrate", uri=f"file:{inside(kept.memory)}")
         self._wait_status("postmigrate")
         self._end(NOTHING)
+        os.utime(kept.memory, (shown, shown))
         copy_card(self.disk, kept.card)
         return kept
 

@@ -15,7 +15,6 @@ import pytest
 from hil.virtual_station import shared
 from hil.virtual_station.station import VirtualStation
 from hil.virtual_station.sticks import Stick
-from hil.virtual_station.surroundings import TimeServer
 from hil.virtual_station.updates import BROKEN, UpdateDesk, wait_status
 
 NEW, WORSE, OLD = "0.2.0", "0.3.0", "0.1.1"
@@ -61,9 +60,7 @@ def life() -> Life:
     worse = desk.release(desk.image(WORSE, floor=WORSE, words=BROKEN))
     older = desk.release(desk.hollow(OLD), instead_of=[WORSE, NEW])
     with VirtualStation("update", frozen=begun) as station:
-        time = TimeServer(station.network)
-        time.tell(offset_ms=-begun.lag_ms())
-        station.power_on()
+        time = shared.go_on(station)
         insert(station, strange, refusal="PL-UPD-005")
         insert(station, other, refusal="PL-UPD-006")
         seen.look("refused", station)

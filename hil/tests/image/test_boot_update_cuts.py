@@ -18,7 +18,6 @@ from hil.virtual_station.medium import Moment
 from hil.virtual_station.peril import Cut, cuts
 from hil.virtual_station.places import STATIONS
 from hil.virtual_station.station import Frozen, VirtualStation
-from hil.virtual_station.surroundings import TimeServer
 from hil.virtual_station.updates import UpdateDesk, wait_status
 
 WRITES = {"root-b": 90, "slots": 2, "state": 40, "boot-b": 60, "hash-b": 1}
@@ -40,8 +39,7 @@ def begun() -> Frozen:
     stick = desk.release(desk.image("0.2.0"))
     enrolled = shared.enrolled().frozen
     with VirtualStation("cuts", frozen=enrolled) as station:
-        TimeServer(station.network).tell(offset_ms=-enrolled.lag_ms())
-        station.power_on()
+        shared.go_on(station)
         station.press()
         deadline = time.monotonic() + 300
         while REFUSED not in on_record(station):
@@ -62,9 +60,7 @@ def moment(station: VirtualStation, cut: Cut) -> tuple[str, Moment]:
 @pytest.mark.parametrize("cut", cuts(3), ids=str)
 def test_a_cut_in_an_installation_leaves_a_station_that_starts_and_has_lost_nothing(begun: Frozen, cut: Cut) -> None:
     with VirtualStation(f"cut-{cut.number}", frozen=begun) as station:
-        clock = TimeServer(station.network)
-        clock.tell(offset_ms=-begun.lag_ms())
-        station.power_on()
+        clock = shared.go_on(station)
         where, at = moment(station, cut)
         reached = station.power_cut_at(at, cut.loss, timeout_s=300)
         print(f"{cut}: {where}, write {at.writes}, {cut.loss}, reached: {reached}")
