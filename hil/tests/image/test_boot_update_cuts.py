@@ -22,8 +22,8 @@ from hil.virtual_station.updates import UpdateDesk, wait_status
 
 WRITES = {"root-b": 90, "slots": 2, "state": 40, "boot-b": 60, "hash-b": 1}
 """About how many writes each of the card's partitions sees in an installation."""
-REFUSED = b"PL-HSM-001"
-"""What a press of the shared station's button comes to: it has no token."""
+REFUSED = b"PL-SIT-080"
+"""What a press of the shared station's button comes to: nothing is released to it."""
 
 
 def on_record(station: VirtualStation) -> bytes:
