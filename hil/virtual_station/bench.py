@@ -26,7 +26,8 @@ def reference() -> Path:
     """The plain Debian's disk; made when it is not there."""
     epoch = json.loads((SCRATCH / "out/build.json").read_text("utf-8"))["source_date_epoch"]
     tools = ToolsTree(TREE, SCRATCH)
-    tools.run(["python3", "-m", "image.builder.reference", str(epoch)], "reference.log")
+    surroundings = {"SOURCE_DATE_EPOCH": str(epoch)}
+    tools.run(["python3", "-m", "image.builder.reference", str(epoch)], "reference.log", env=surroundings)
     return SCRATCH / "reference" / "disk.raw"
 
 

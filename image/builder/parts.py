@@ -198,7 +198,7 @@ def fat(files: Mapping[str, Path], image: Path, mib: int, label: str, epoch: int
         shutil.copy(source, staged / name)
     for path in [*staged.rglob("*")]:
         os.utime(path, (epoch, epoch))
-    for folder in sorted({str(Path(name).parent) for name in files} - {"."}):
+    for folder in sorted({str(one) for name in files for one in Path(name).parents} - {"."}):
         subprocess.run(["mmd", "-i", image, f"::{folder}"], check=True, env=surroundings)
     for name in sorted(files):
         subprocess.run(["mcopy", "-m", "-i", image, staged / name, f"::{name}"], check=True, env=surroundings)

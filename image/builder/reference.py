@@ -22,7 +22,7 @@ from image.builder.root import CHECKOUT
 
 _FOLDER = SCRATCH / "reference"
 _ROOT_MIB = 1200
-_FAT_MIB = 128
+_FAT_MIB = 96
 _INIT = CHECKOUT / "image/reference/init"
 
 
