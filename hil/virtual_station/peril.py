@@ -20,6 +20,8 @@ from hil.virtual_station.loss import Loss
 from hil.virtual_station.medium import Moment
 from hil.virtual_station.places import SCRATCH
 
+SOAKING = os.environ.get("PROOFLINE_SOAK") == "1"
+
 
 @dataclass(frozen=True, slots=True)
 class Cut:
@@ -43,9 +45,8 @@ class Cut:
 
 def cuts(few: int, many: int = 20) -> list[Cut]:
     """The cuts of this run."""
-    soak = os.environ.get("PROOFLINE_SOAK") == "1"
-    first = int(os.environ.get("PROOFLINE_SEED", _of_this_image() if soak else 1))
-    return [Cut(first + number, number) for number in range(many if soak else few)]
+    first = int(os.environ.get("PROOFLINE_SEED", _of_this_image() if SOAKING else 1))
+    return [Cut(first + number, number) for number in range(many if SOAKING else few)]
 
 
 def _of_this_image() -> int:

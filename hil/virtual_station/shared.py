@@ -35,6 +35,8 @@ from hil.virtual_station.station import CARD_BYTES, Frozen, VirtualStation
 from hil.virtual_station.surroundings import TimeServer
 
 TIME_SERVER = "10.0.2.2"
+CARRIER = "http://10.0.2.2/"
+"""Where an enrolled station asks for its carrier; nobody answers there unless a test has a WebServer."""
 _FIRMWARE = CHECKOUT / "hil" / "firmware" / "build" / f"proofline-demo-{VERSION}-small.hex"
 
 
@@ -89,7 +91,8 @@ def site_card() -> Path:
         files = folder / "files"
         files.mkdir()
         (files / "root.json").write_bytes(Desk(office() / "desk").pinned_root)
-        (files / "station.json").write_text(json.dumps({"schema": 1, "station": STATION, "site": SITE}), "utf-8")
+        about = {"schema": 1, "station": STATION, "site": SITE, "carrier": CARRIER}
+        (files / "station.json").write_text(json.dumps(about), "utf-8")
         (files / "site.sources").write_text(f"server {TIME_SERVER} iburst minpoll 0 maxpoll 4\n", "utf-8")
         (folder / "site.erofs").write_bytes(sites.read_folder(files).image())
 

@@ -51,7 +51,7 @@ class UpdateDesk:
         self.signer = make_signer(self.folder / "keys", "site")
         self.stranger = make_signer(self.folder / "keys", "stranger")
         self._tools = ToolsTree(TREE, SCRATCH)
-        self._sticks = 0
+        self._carriers = 0
 
     def image(self, version: str, *, floor: str = "0.0.0", words: Sequence[str] = ()) -> Image:
         """The image that was built, under another version."""
@@ -73,16 +73,21 @@ class UpdateDesk:
 
     def release(self, image: Image, *, ticket: str = "CHG-20", instead_of: Sequence[str] = ()) -> Stick:
         """Approve and promote an image; a stick with all of it."""
+        carrier = self.carrier(image, ticket=ticket, instead_of=instead_of)
+        return make_stick(carrier.with_suffix(".stick"), carrier)
+
+    def carrier(self, image: Image, *, ticket: str = "CHG-20", instead_of: Sequence[str] = ()) -> Path:
+        """Approve and promote an image; a folder with all of it, for a stick or a web server."""
         with self.site.edit() as draft:
             for version in instead_of:
                 draft.revoke_image(COMPATIBLE, version)
             draft.set_image_keyring(self.signer.cert.read_bytes())
             self.site.desk.keep_bundle(draft.add_image(image.document, ticket=ticket, stations=["*"]), image.bundle)
         self.site.approve_and_promote(ticket)
-        self._sticks += 1
-        carrier = self.folder / f"carrier-{self._sticks}"
+        self._carriers += 1
+        carrier = self.folder / f"carrier-{self._carriers}"
         self.site.desk.export(carrier)
-        return make_stick(self.folder / f"{self._sticks}.stick", carrier)
+        return carrier
 
 
 def wait_status(station: VirtualStation, timeout_s: float = 400, /, **expected: str) -> dict[str, Any]:
