@@ -157,3 +157,8 @@ def test_each_refusal_is_in_the_recorders_journal_once(life: Life, code: str) ->
 def test_no_unit_failed_but_what_is_broken_and_the_health_that_says_so(life: Life) -> None:
     failed = {line for line in life.journal.splitlines() if "Failed with result" in line}
     assert {line.partition(":")[0] for line in failed} == {"nftables.service", "proofline-health.service"}
+
+
+def test_each_restart_ends_in_order(life: Life) -> None:
+    assert life.journal.count("Reached target shutdown.target") == 3
+    assert "Failed unmounting" not in life.journal
