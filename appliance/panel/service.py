@@ -48,6 +48,8 @@ _MAX_HANDS = 64
 _NOTICE_MS = 15_000
 _WATCH_S = 0.25
 _FOLLOW_S = 1.0
+_STARTING_MS = 60_000
+"""So long after the panel's own start whoever never answered is taken to be starting, too; then its gate is closed."""
 
 
 class Lamps(Protocol):
@@ -96,6 +98,7 @@ class Panel:
         self._signs: tuple[Pattern, ...] = ()
         self._faults: dict[str, str] = {}
         self._closed: tuple[Closed, ...] | None = None
+        self._answered: set[str] = set()
         self._notice, self._notice_ms = "", 0
 
     # What the line and the others ask.
@@ -271,19 +274,26 @@ class Panel:
             closed = self._ask_gates()
             self._pay()
             with self._lock:
-                self._closed = closed
+                self._closed = closed if closed is not None else self._closed
             stopping.wait(_FOLLOW_S)
 
-    def _ask_gates(self) -> tuple[Closed, ...]:
+    def _ask_gates(self) -> tuple[Closed, ...] | None:
+        """The gates that are closed; None as long as somebody who answers for one is still starting."""
         closed: list[Closed] = []
+        starting = False
         for client in (self._signer, self._recorder):
             try:
                 reply = client.call("Gates", press=None)
                 closed += [Closed(one["code"], one["operator"], one["action"]) for one in reply["closed"]]
             except IpcError as error:
+                early = monotonic_ms() - self._started_ms < _STARTING_MS
+                starting = starting or (early and client.role not in self._answered)
                 closed.append(Closed(error.code, error.operator, error.action, service=client.role))
             except ProoflineError as error:
                 closed.append(Closed(error.code, error.operator, error.action))
+                self._answered.add(client.role)
+            else:
+                self._answered.add(client.role)
         try:
             site = self._source.site()
         except ProoflineError as error:
@@ -291,7 +301,7 @@ class Panel:
         else:
             with self._lock:
                 self._session = current(self._session, site, monotonic_ms())
-        return tuple(closed)
+        return None if starting else tuple(closed)
 
     def _pay(self) -> None:
         with self._lock:

@@ -72,7 +72,8 @@ class Scene:
         world: Any = Calm()
         self.recorder = RecorderStandIn(world)
         self.station.serve("recorder", self.recorder)
-        self.station.serve("signer", SignerStandIn(world))
+        self.signer = SignerStandIn(world)
+        self.station.serve("signer", self.signer)
         self.station.serve("clock", ClockStandIn())
         self._config = folder / "panel.json"
         self.panel = self.station.client("panel")
@@ -269,6 +270,21 @@ def test_a_silent_line_is_a_fault_that_the_panel_shows_by_itself(scene: Scene) -
     until(lambda: [r["refusal"]["code"] for r in scene.recorder.journal] == ["PL-PNL-023"], "the journal record")
     assert scene.panel.call("NextPress", wait_ms=0).get("press") is None
     scene.pattern("refused")
+
+
+def test_a_signer_that_is_still_starting_is_no_closed_gate(scene: Scene) -> None:
+    place = scene.station.folder / "run" / "signer.sock"
+    place.unlink()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as held:  # as systemd holds it for a service that starts
+        held.bind(str(place))
+        held.listen(16)
+        scene.start()
+        scene.beat()
+        for _question in range(2):
+            held.accept()[0].close()  # to the panel: the call broke (PL-IPC-002)
+            assert scene.seen()["pattern"] == "starting"
+    scene.station.serve("signer", scene.signer)
+    scene.pattern("signed_out")
 
 
 def test_hands_say_no_to_nonsense(scene: Scene) -> None:
