@@ -42,11 +42,6 @@ class ServerNonsense(FetchError):
     code = "PL-FET-005"
 
 
-class AnswerTooLong(FetchError):
-    code = "PL-FET-010"
-    engineer = "{url}: more than {limit} bytes"
-
-
 class AnswerShort(FetchError):
     code = "PL-FET-011"
     engineer = "{url}: the connection ended after {found} of {expected} bytes"

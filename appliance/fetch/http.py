@@ -2,7 +2,8 @@
 
 - An address, not a name: there is no resolver. A redirect is refused.
 - Each answer has a limit in bytes, and a time that follows from it (`SLOWEST` bytes a second, and a minute besides), so
-  that a server which drips or never ends costs what an honest one might.
+  that a server which drips or never ends costs what an honest one might. Of what is longer than its limit, one byte
+  more than that comes: whoever verifies it sees by this that it is another file, and says so by name.
 - TLS hides what is asked for from whoever listens, and proves nothing: no authority for servers is in the image, and
   none is needed. What is believed is decided by the site's root alone.
 """
@@ -19,7 +20,6 @@ from typing import Final
 from appliance.errors import ProoflineError
 from appliance.fetch.errors import (
     AnswerShort,
-    AnswerTooLong,
     FetchError,
     ServerNonsense,
     ServerRedirects,
@@ -46,20 +46,20 @@ class Server:
         self._silence_s = silence_s
 
     def get(self, path: str, limit: int) -> bytes | None:
-        """A small file, None where the server has none of that name."""
+        """A small file, at most `limit` + 1 bytes of it; None where the server has none of that name."""
         found = self._pieces(path, limit, start=0, missing=True)
         return None if found is None else b"".join(piece for _, piece in found)
 
     def pieces(self, path: str, length: int, start: int = 0) -> Iterator[tuple[int, bytes]]:
         """The bytes of a file of a known length from `start` on, each piece with where it belongs: a server that does
-        not know of ranges begins again at 0. AnswerTooLong or AnswerShort where the length is another."""
+        not know of ranges begins again at 0. At least `length` bytes, or AnswerShort; at most one more."""
         found = self._pieces(path, length, start=start, missing=False)
         assert found is not None
         at = start
         for at, piece in found:
             yield at, piece
             at += len(piece)
-        if at != length:
+        if at < length:
             raise AnswerShort(url=self._url(path), found=at, expected=length)
 
     def _pieces(self, path: str, limit: int, *, start: int, missing: bool) -> Iterator[tuple[int, bytes]] | None:
@@ -158,16 +158,12 @@ def _body(
     url: str, clock: _Clock, answer: http.client.HTTPResponse, at: int, limit: int
 ) -> Iterator[tuple[int, bytes]]:
     try:
-        if answer.length is not None and at + answer.length > limit:
-            raise AnswerTooLong(url=url, limit=limit)
-        while piece := answer.read1(min(_PIECE, limit - at + 1)):
-            if at + len(piece) > limit:
-                raise AnswerTooLong(url=url, limit=limit)
+        while piece := answer.read1(min(_PIECE, limit + 1 - at)):
             yield at, piece
             at += len(piece)
         if clock.over:
             raise clock.failure(None)
-        if answer.length:  # read1 says nothing of a connection that ended early
+        if answer.length and at <= limit:  # read1 says nothing of a connection that ended early
             raise AnswerShort(url=url, found=at, expected=at + answer.length)
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise clock.failure(error) from None

@@ -10,7 +10,8 @@
 - Expired metadata is refused where the clock can tell, also when the end lies inside the clock's uncertainty. Where the
   clock has no reading the carrier is staged: whoever acts on a release asks for the expiry at that moment, and the
   signer does not sign without a clock.
-- Every refused carrier is a record in the recorder's journal, where the recorder can be reached.
+- Every refused carrier is a record in the recorder's journal, where the recorder can be reached; one that nobody brings
+  again and again is one record (`on_record`).
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from appliance.intake.fetched import Fetched
 from appliance.intake.firmware import check_firmware
 from appliance.intake.floor import FloorStore
 from appliance.intake.media import Folder, Medium
+from appliance.intake.on_record import OnRecord
 from appliance.intake.pins import check_pins
 from appliance.ipc import Caller, Client, serve
 from appliance.station import Site, StationError, Surroundings, describe, find_site
@@ -57,7 +59,7 @@ class Intake:
     """The one way in.
 
     `private` is a folder for copies, made and removed for each import; nothing in it outlives one, so nothing in it
-    need be durable. `now` gives the clock's interval or None; `journal` records a refusal, as well as it can.
+    need be durable. `now` gives the clock's interval or None; `journal` puts a refusal on record, or raises why not.
     """
 
     def __init__(
@@ -89,29 +91,35 @@ class Intake:
         """Verify and stage a carrier; see the interface."""
         return self.take(caller.role, lambda: Folder(carrier))
 
-    def take(self, source: str, medium: Callable[[], Medium]) -> dict[str, Any]:
-        """Verify and stage the carrier on a medium that came by `source`. Every refusal is told and journalled."""
+    def take(self, source: str, medium: Callable[[], Medium], *, on_record: OnRecord | None = None) -> dict[str, Any]:
+        """Verify and stage the carrier on a medium that came by `source`. Every refusal is told and journalled, except
+        for the one that is `on_record`."""
         with self._lock:
             at = self._now()
             try:
                 found = self._import(medium(), at)
             except ProoflineError as refusal:
-                self._refused(source, at, refusal)
+                self._refused(source, at, refusal, on_record)
                 raise
             except OSError as error:
                 failed = StorageFailed(path=str(error.filename or "storage")[-80:], why=error.strerror or "error")
-                self._refused(source, at, failed)
+                self._refused(source, at, failed, on_record)
                 raise failed from error
             finally:
                 _empty(self._private)
+            if on_record is not None:
+                on_record.forget()
             self._note(source, at, "unchanged" if found["unchanged"] else "accepted")
             log.info("carrier from %s: targets %d, generation %d", source, found["targets"], found["generation"])
             return found
 
-    def _refused(self, source: str, at: Interval | None, refusal: ProoflineError) -> None:
+    def _refused(self, source: str, at: Interval | None, refusal: ProoflineError, on_record: OnRecord | None) -> None:
         log.warning("carrier from %s refused: %s", source, refusal)
         self._note(source, at, refusal.code)
-        self._journal(refusal)
+        if on_record is None:
+            _record(self._journal, refusal)
+        elif on_record.code() != refusal.code and _record(self._journal, refusal):
+            on_record.keep(refusal.code)
 
     def _note(self, source: str, at: Interval | None, result: str) -> None:
         self._last = {"when": format_time(at.latest) if at else None, "from": source, "result": result}
@@ -213,7 +221,7 @@ class Intake:
             self._floor.raise_to(current, self._generations.path(self._generations.current() or 0))
         except ProoflineError as error:
             log.warning("what is staged is not what was accepted: %s", error)
-            self._journal(error)
+            _record(self._journal, error)
 
     def _current(self, *, whole: bool = False) -> SiteTrust | None:
         """The current generation, verified (with `whole`, every target as well); None where it does not hold."""
@@ -252,11 +260,11 @@ class NoIntake:
         """Refused, for the reason that there is no site."""
         return self.take(caller.role, lambda: Folder(carrier))
 
-    def take(self, source: str, medium: Callable[[], Medium]) -> dict[str, Any]:
+    def take(self, source: str, medium: Callable[[], Medium], *, on_record: OnRecord | None = None) -> dict[str, Any]:
         """Refused likewise; the medium is not looked at."""
-        del medium
+        del medium, on_record
         log.warning("carrier from %s refused: %s", source, self._reason)
-        self._journal(self._reason)
+        _record(self._journal, self._reason)
         raise self._reason.with_traceback(None)
 
     def describe(self, caller: Caller) -> dict[str, Any]:
@@ -317,12 +325,19 @@ def clock_interval(clock: Client) -> Interval | None:
     return Interval(earliest, latest) if earliest and latest else None
 
 
-def journal_refusal(recorder: Client, refusal: ProoflineError) -> None:
-    """Put a refused carrier on record; a recorder that cannot be reached does not change the refusal."""
+def _record(journal: Callable[[ProoflineError], None], refusal: ProoflineError) -> bool:
+    """Put a refusal on record; a recorder that cannot be reached does not change the refusal."""
     try:
-        recorder.call("JournalRefusal", kind="refusal", press=None, operator=None, refusal=refusal.as_record())
+        journal(refusal)
     except ProoflineError as error:
         log.warning("refusal %s is not on record: %s", refusal.code, error)
+        return False
+    return True
+
+
+def journal_refusal(recorder: Client, refusal: ProoflineError) -> None:
+    """Have the recorder note it."""
+    recorder.call("JournalRefusal", kind="refusal", press=None, operator=None, refusal=refusal.as_record())
 
 
 def running_here(site: Site) -> Running | None:
@@ -355,5 +370,5 @@ def main() -> None:
         running=running_here(site),
     )
     fetched = os.environ.get("PROOFLINE_FETCHED")
-    besides = Fetched(Path(fetched)).look if fetched else lambda _: None
+    besides = Fetched(Path(fetched), surroundings.state).look if fetched else lambda _: None
     serve("intake", intake, ACCESS, daemon=lambda stopping: stick.watch(intake, stopping, besides=besides))

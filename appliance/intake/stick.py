@@ -25,6 +25,7 @@ from appliance.errors import ProoflineError
 from appliance.intake.errors import CarrierFilesTooMany
 from appliance.intake.fat import Volume
 from appliance.intake.media import Entry, Medium, Read
+from appliance.intake.on_record import OnRecord
 from appliance.intake.partitions import find_volume
 from appliance.intake.stick_errors import NothingOnStick, StickFailed, StickPulled
 
@@ -93,7 +94,9 @@ class Stick:
 class Taker(Protocol):
     """Whoever imports: `appliance.intake.service.Intake`."""
 
-    def take(self, source: str, medium: Callable[[], Medium]) -> dict[str, Any]: ...
+    def take(
+        self, source: str, medium: Callable[[], Medium], *, on_record: OnRecord | None = None
+    ) -> dict[str, Any]: ...
 
 
 def watch(

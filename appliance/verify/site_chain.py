@@ -45,7 +45,7 @@ from appliance.verify.site_keys import KeyRing, RoleKey, key_ring
 MAX_ROOT, MAX_TIMESTAMP, MAX_SNAPSHOT, MAX_TARGETS = 1 << 18, 1 << 14, 1 << 16, 1 << 21
 MAX_ROOTS = 256
 _MAX_SIGNATURES = 64
-_MAX_VERSION = (1 << 31) - 1
+MAX_VERSION = (1 << 31) - 1
 _T = TypeVar("_T", Root, Timestamp, Snapshot, Targets)
 
 
@@ -120,6 +120,17 @@ def parse_root(document: bytes, path: str) -> tuple[Root, KeyRing]:
     return root, ring
 
 
+def follow_root(document: bytes, path: str, root: Root, ring: KeyRing) -> tuple[Root, KeyRing]:
+    """The root that comes after `root`, signed as both of them ask."""
+    following, message, signatures = _parse(document, path, Root)
+    if following.version != root.version + 1:
+        raise RootVersionWrong(path=path, found=following.version, expected=root.version + 1)
+    ring.check("root", path, message, signatures)
+    ring = key_ring(following, path)
+    ring.check("root", path, message, signatures)
+    return following, ring
+
+
 def signed_digest(document: bytes, path: str) -> str:
     """`sha256:` of the canonical signed part of a metadata file: what an approval names."""
     return f"sha256:{sha256(_parse(document, path, Targets)[1]).hexdigest()}"
@@ -137,13 +148,7 @@ def _roots(source: Source, pinned_root: bytes) -> tuple[Root, KeyRing]:
             return root, ring
         if root.version >= MAX_ROOTS:
             raise RootRuleBroken(path=path, why=f"a chain has at most {MAX_ROOTS} roots")
-        following, message, signatures = _parse(document, path, Root)
-        if following.version != root.version + 1:
-            raise RootVersionWrong(path=path, found=following.version, expected=root.version + 1)
-        ring.check("root", path, message, signatures)
-        ring = key_ring(following, path)
-        ring.check("root", path, message, signatures)
-        root = following
+        root, ring = follow_root(document, path, root, ring)
 
 
 def _bound(
@@ -152,7 +157,7 @@ def _bound(
     """The metadata that `meta`, an entry of the file `by`, describes completely."""
     role = kind.type
     path = f"metadata/{meta.version}.{role}.json"
-    if type(meta.version) is not int or not 0 < meta.version <= _MAX_VERSION:
+    if type(meta.version) is not int or not 0 < meta.version <= MAX_VERSION:
         raise MetadataMalformed(path=by, why=f"version of {role}.json is out of range")
     if type(meta.length) is not int or set(meta.hashes or ()) != {"sha256"}:
         raise MetadataUnbound(path=by, name=f"{role}.json")
@@ -192,7 +197,7 @@ def _parse(document: bytes, path: str, kind: type[_T]) -> tuple[_T, bytes, dict[
     signed = raw["signed"]
     if type(signed) is not dict or type(signed.get("version")) is not int or type(raw["signatures"]) is not list:
         raise MetadataMalformed(path=path, why="signed is no object with a version, or signatures no list")
-    if not 0 < signed["version"] <= _MAX_VERSION or len(raw["signatures"]) > _MAX_SIGNATURES:
+    if not 0 < signed["version"] <= MAX_VERSION or len(raw["signatures"]) > _MAX_SIGNATURES:
         raise MetadataMalformed(path=path, why="its version is out of range, or it has too many signatures")
     if signed.get("_type") != kind.type:
         raise MetadataRoleWrong(path=path, found=repr(signed.get("_type"))[:40], expected=kind.type)

@@ -14,6 +14,7 @@ import pytest
 from appliance.errors import ProoflineError
 from appliance.intake import stick as sticks
 from appliance.intake.media import Medium
+from appliance.intake.on_record import OnRecord
 from appliance.intake.service import NoIntake
 from appliance.intake.stick import Stick, watch
 from appliance.intake.stick_errors import StickPulled
@@ -49,7 +50,8 @@ class Heard:
     def __init__(self) -> None:
         self.taken: list[str] = []
 
-    def take(self, source: str, medium: Callable[[], Medium]) -> dict[str, Any]:
+    def take(self, source: str, medium: Callable[[], Medium], *, on_record: OnRecord | None = None) -> dict[str, Any]:
+        assert on_record is None  # each plug is somebody's deed
         try:
             medium().entries("", 100)
             self.taken.append(source)
