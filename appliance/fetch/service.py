@@ -19,10 +19,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
@@ -135,7 +136,8 @@ class Fetch:
     def _keep(self, path: str, content: bytes) -> None:
         place = self._next / path
         place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_bytes(content)
+        with _opened(place) as file:
+            _write(file, content, 0)
 
     def _wanted(self, trust: SiteTrust) -> Target | None:
         """The bundle to fetch: of the image that this station wants, does not run, and does not have."""
@@ -180,26 +182,25 @@ class Fetch:
 
     def _target(self, target: Target) -> str:
         """Fetch a file, or go on with it; the SHA-256 of what came. Where that is wrong, it stays a `.part`."""
-        part = self._part(target)
-        part.touch()
-        begun = min(part.stat().st_size, target.length)
-        digest = self._pieces(target, begun)
-        if digest != target.sha256 and begun:  # it may be the halves of two files, or what a power cut left
-            digest = self._pieces(target, 0)
+        with _opened(self._part(target)) as file:
+            begun = min(os.fstat(file).st_size, target.length)
+            digest = self._pieces(target, file, begun)
+            if digest != target.sha256 and begun:  # it may be the halves of two files, or what a power cut left
+                digest = self._pieces(target, file, 0)
         if digest == target.sha256:
-            part.rename(self._next / target.file)
+            self._part(target).rename(self._next / target.file)
         return digest
 
-    def _pieces(self, target: Target, start: int) -> str:
-        with self._part(target).open("r+b") as file:
-            file.truncate(start)
-            for at, piece in self._server.pieces(target.file, target.length, start) if start < target.length else ():
-                file.seek(at)
-                file.write(piece)
-            file.flush()
-            os.fsync(file.fileno())  # the name that says it is right must not outlive the bytes
-            file.seek(0)
-            return hashlib.file_digest(file, "sha256").hexdigest()
+    def _pieces(self, target: Target, file: int, start: int) -> str:
+        os.ftruncate(file, start)
+        for at, piece in self._server.pieces(target.file, target.length, start) if start < target.length else ():
+            _write(file, piece, at)
+        os.fsync(file)  # the name that says it is right must not outlive the bytes
+        digest, at = sha256(), 0
+        while piece := os.pread(file, 1 << 20, at):
+            digest.update(piece)
+            at += len(piece)
+        return digest.hexdigest()
 
     def _part(self, target: Target) -> Path:
         return self._next / f"{target.file}.part"
@@ -268,6 +269,22 @@ def _version(document: bytes, entry: str) -> int | None:
     except (ProoflineError, KeyError, TypeError, IndexError):
         return None
     return version if type(version) is int and 0 < version <= MAX_VERSION else None
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    """A file to write to, made where it is not there."""
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        yield file
+    finally:
+        os.close(file)
+
+
+def _write(file: int, content: bytes, at: int) -> None:
+    while content:
+        written = os.pwrite(file, content, at)
+        content, at = content[written:], at + written
 
 
 def _move(old: Path, new: Path) -> None:
