@@ -2,6 +2,7 @@
 
 - 001-009 the server and the way to it, 010-019 what it gave, 020-029 this station.
 - None of them stops anything: the station works on with what it has, and asks again in an hour.
+- 012 is told here and refused by intake, by its own name: what came is handed to it, and that is what is on record.
 """
 
 from __future__ import annotations
