@@ -25,8 +25,6 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
-from tuf.api.metadata import TargetFile
-
 from appliance.verify.image_errors import FileDetached
 from appliance.verify.site_approvals import Approval
 from appliance.verify.site_catalogue import Catalogue, Target
@@ -45,6 +43,7 @@ from appliance.verify.site_errors import (
 from appliance.verify.site_fields import MAX_DOCUMENT, SKU
 from appliance.verify.site_images import KEYRING, MAX_BUNDLE, MAX_KEYRING
 from appliance.verify.site_times import Interval
+from appliance.verify.tuf_metadata import TargetFile
 
 __all__ = ["Directory", "Expiry", "Interval", "SiteTrust", "Target", "Versions"]
 

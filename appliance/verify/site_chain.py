@@ -17,10 +17,6 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Protocol, TypeVar
 
-from tuf.api.exceptions import RepositoryError
-from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, Targets, Timestamp
-from tuf.api.serialization import DeserializationError, SerializationError
-
 from appliance.evidence import strict_json
 from appliance.evidence.errors import EvidenceError, JsonDuplicateKey
 from appliance.verify.site_approvals import Approval, read_approval
@@ -41,6 +37,17 @@ from appliance.verify.site_errors import (
     VersionWrong,
 )
 from appliance.verify.site_keys import KeyRing, RoleKey, key_ring
+from appliance.verify.tuf_metadata import (
+    DeserializationError,
+    Metadata,
+    MetaFile,
+    RepositoryError,
+    Root,
+    SerializationError,
+    Snapshot,
+    Targets,
+    Timestamp,
+)
 
 MAX_ROOT, MAX_TIMESTAMP, MAX_SNAPSHOT, MAX_TARGETS = 1 << 18, 1 << 14, 1 << 16, 1 << 21
 MAX_ROOTS = 256

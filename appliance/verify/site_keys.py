@@ -18,7 +18,6 @@ from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, SECP256R1, Ellip
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
-from tuf.api.metadata import Key, Root
 
 from appliance.errors import Detail
 from appliance.verify.site_errors import (
@@ -32,6 +31,7 @@ from appliance.verify.site_errors import (
     SignaturesTooFew,
 )
 from appliance.verify.site_fields import PERSON
+from appliance.verify.tuf_metadata import Key, Root
 
 PERSON_FIELD = "x-proofline-person"
 ROLES = ("root", "targets", "snapshot", "timestamp")

@@ -42,11 +42,11 @@ FOREIGN = {"evidence": {"cryptography"}, "verify": {"cryptography", "tuf", "secu
 
 # What those foreign packages load by themselves. It is loaded and never called: cryptography imports the socket
 # module for its address constants; tuf.api imports securesystemslib's signers, and with them the GnuPG signer (which
-# could start gpg) and, where python-pkcs11 happens to be installed, the HSM signer (with ctypes behind it).
+# could start gpg). The HSM signer among them finds no python-pkcs11 (verify.tuf_metadata).
 # Only checked to be no more than this, so that an upgrade that reaches further is noticed.
 BROUGHT_ALONG = {
     "cryptography": {"socket", "_socket"},
-    "securesystemslib": {"socket", "_socket", "subprocess", "_posixsubprocess", "pkcs11", "ctypes", "_ctypes"},
+    "securesystemslib": {"socket", "_socket", "subprocess", "_posixsubprocess"},
 }
 
 # Libraries that are one room's business: the processes' privileges follow from these (DESIGN section 2).
@@ -150,6 +150,11 @@ def test_a_pure_room_loads_no_reach_of_its_own(room: str) -> None:
 def test_evidence_brings_no_process_and_no_hsm() -> None:
     loaded = loaded_by(set(modules_of("evidence")))
     assert loaded & (REACH["processes"] | REACH["hardware"]) == set()
+
+
+@pytest.mark.parametrize("room", ["fetch", "intake", "line", "panel", "recorder", "update", "verify"])
+def test_who_signs_nothing_loads_nothing_of_a_token(room: str) -> None:
+    assert {name for name in loaded_by(set(modules_of(room))) if within(name, {"pkcs11", "asn1crypto"})} == set()
 
 
 def test_nobody_knows_the_line() -> None:
