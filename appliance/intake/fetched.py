@@ -4,8 +4,8 @@
   Nothing in a sign is believed; that it is another file than last time says that there is something to look at.
 - `carrier` is imported once after each start and each time it is another: a staging that was lost comes back. Where it
   is refused as it was refused before, that is on record already.
-- `refused` is what the fetcher could not verify. Once its refusal is on record it is not looked at again, after a start
-  neither: nothing that this station needs is in it. When it is gone, the same is news when it comes again.
+- `refused` is what the fetcher could not verify. Once its refusal is on record it is not looked at again, also after a
+  start: nothing that this station needs is in it. When it is gone, the same is news when it comes again.
 - The fetcher replaces either under a lock; while it holds that, intake comes back later and waits for nobody.
 """
 
