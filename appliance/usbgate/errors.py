@@ -78,10 +78,10 @@ class WasAuthorized(UsbError):
     action = "Find out who authorised it: no program of the station does but the gate."
 
 
-class BusNotReady(UsbError):
+class NotHandedOver(UsbError):
     code = "PL-USB-023"
     operator = "The station's USB ports are still being prepared. Wait a moment."
-    engineer = "{bus} has not been through udev's rules yet: nothing on it is let in."
+    engineer = "{name} has not been through udev's rules yet: nothing of it is let in."
     action = "Wait; if it stays, look at systemd-udevd in the journal."
 
 

@@ -21,10 +21,10 @@ from dataclasses import dataclass
 
 from appliance.usbgate import descriptors, policy
 from appliance.usbgate.errors import (
-    BusNotReady,
     BusUnguarded,
     DescriptorsChanged,
     KernelRefused,
+    NotHandedOver,
     UsbError,
     WasAuthorized,
 )
@@ -59,6 +59,7 @@ class Gate:
         self._told: dict[str, str] = {}
         self._unguarded: dict[str, UsbError] = {}
         self._barred: dict[str, str] = {}
+        self._awaited: dict[str, str] = {}
 
     @property
     def known(self) -> tuple[Seen, ...]:
@@ -83,13 +84,14 @@ class Gate:
                 del self._seen[name]
                 self._told.pop(name, None)
                 self._barred.pop(name, None)
+                self._awaited.pop(name, None)
                 log.info("%s is gone", name)
 
     def _buses(self) -> dict[str, UsbError]:
         unguarded: dict[str, UsbError] = {}
         for bus in self._usb.buses():
             if not self._usb.is_handed_over(bus):
-                unguarded[bus] = BusNotReady(bus=bus)
+                unguarded[bus] = NotHandedOver(name=bus)
                 continue
             for attribute in _GUARDS:
                 found = self._usb.attribute(bus, attribute)
@@ -126,7 +128,7 @@ class Gate:
     def _admit(self, name: str, admitted: Admitted, told: bytes) -> tuple[str, ...]:
         """Let the device in, and its wanted interfaces: those that are there and were handed to the gate by udev."""
         if self._usb.attribute(name, "authorized") != "1":
-            self._usb.authorize(name, allow=True)
+            self._authorize(name)
         if self._usb.descriptors(name) != told:
             self._barred[name] = self._usb.attribute(name, "devnum")
             raise DescriptorsChanged
@@ -154,6 +156,18 @@ class Gate:
                 log.warning("%s: %s", interface, no_driver)
         return tuple(inside)
 
+    def _authorize(self, name: str) -> None:
+        """Let a device in. The event of another one may bring us here before udev has handed this one over; its own
+        brings us back, and from then on a kernel that refuses is told."""
+        try:
+            self._usb.authorize(name, allow=True)
+        except KernelRefused:
+            devnum = self._usb.attribute(name, "devnum")
+            if self._awaited.get(name) == devnum:
+                raise
+            self._awaited[name] = devnum
+            raise NotHandedOver(name=name) from None
+
     def _put_out(self, name: str, refusal: UsbError) -> None:
         """A refused device is not let in; where something had let it in, that is taken back and told."""
         try:
@@ -166,7 +180,7 @@ class Gate:
         log.warning("%s", WasAuthorized(name=name, because=str(refusal)))
 
     def _tell(self, name: str, refusal: UsbError) -> None:
-        if isinstance(refusal, BusNotReady):
+        if isinstance(refusal, NotHandedOver):
             log.debug("%s: %s", name, refusal)
         elif self._told.get(name) != str(refusal):
             self._told[name] = str(refusal)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from appliance.usbgate.errors import KernelRefused
 from appliance.usbgate.gate import Gate, Seen
 from appliance.usbgate.policy import Board
 from appliance.usbgate.service import as_reply, board_here
@@ -180,6 +181,32 @@ def test_a_bus_that_udev_has_not_come_to_is_closed_without_a_word(
     (bench.kernel.udev / "c189:0").write_text("")
     assert bench.look()["1-1"].what == "stick"
     assert bench.gate.guarded
+
+
+class Early(Usb):
+    """A tree whose udev hands no device over before it was asked for so many times."""
+
+    early = 0
+
+    def authorize(self, name: str, *, allow: bool) -> None:
+        if self.early:
+            self.early -= 1
+            raise KernelRefused(path=name, why="Permission denied")
+        super().authorize(name, allow=allow)
+
+
+@pytest.mark.parametrize(("early", "told"), [(1, 0), (2, 1)])
+def test_a_device_that_udev_has_not_come_to_waits_for_its_event_and_a_kernel_that_refuses_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, early: int, told: int
+) -> None:
+    bench = Bench(tmp_path)
+    usb = Early(tmp_path, bench.kernel.udev)
+    bench.gate = Gate(usb, BOARD)
+    bench.kernel.plug("1-1", STICK)
+    usb.early = early
+    assert code(bench.look(times=1)["1-1"]) == "PL-USB-023"
+    assert bench.look()["1-1"].what == "stick"
+    assert caplog.text.count("PL-USB-021") == told
 
 
 def test_descriptors_that_make_no_sense_keep_a_device_out(bench: Bench) -> None:
