@@ -24,7 +24,7 @@ from appliance.errors import ProoflineError
 log = logging.getLogger("proofline.station")
 
 _IMAGE = Path("/usr/lib/proofline/image.json")
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
+_ID = re.compile(r"[a-z0-9][a-z0-9.-]{0,62}", re.ASCII)
 _CARRIER = re.compile(r"(https?)://([0-9.]{7,15})(?::(80|443))?((?:/[A-Za-z0-9._~-]{1,64}){0,8}/?)", re.ASCII)
 _MAX_FILE = 1024 * 1024
 
