@@ -11,7 +11,8 @@ import queue
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,15 @@ class Qmp:
             if time.monotonic() > deadline:
                 raise QemuGone(f"no {name} {data} in {timeout_s:.0f} s")
             time.sleep(0.05)
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """The machine stands still, and what it has written is in its files."""
+        self.ask("stop")
+        try:
+            yield
+        finally:
+            self.ask("cont")
 
     def close(self) -> None:
         self._lines.close()

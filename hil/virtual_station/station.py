@@ -21,7 +21,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -91,7 +91,7 @@ class VirtualStation:
         self._frozen = frozen
         source = frozen.card if frozen is not None else like
         copy_card(source or SCRATCH / "out" / "disk.raw", self.disk)
-        self.card = Card(self.disk, lambda: nullcontext() if self._medium is None else self._medium.still)
+        self.card = Card(self.disk, self._still)
         self.network = Network(self.folder)
         self.boots = 0
         self.powered_at = 0.0
@@ -116,10 +116,7 @@ class VirtualStation:
         self.boots += 1
         for name in machine.DOORS:
             (self.folder / name).unlink(missing_ok=True)
-        tree = ""
-        if self._board == "raspi3b":
-            (tree_file,) = (SCRATCH / "loose/linux").glob("usr/lib/linux-image-*/broadcom/bcm2837-rpi-3-b.dtb")
-            tree = inside(tree_file)
+        tree = inside(SCRATCH / "trees/bcm2837-rpi-3-b.dtb") if self._board == "raspi3b" else ""
         keys = self.folder / "typed"
         keys.write_bytes(typed)
         setting = Setting(
@@ -335,6 +332,12 @@ class VirtualStation:
         """Throw the card of a station that is off away; consoles stay."""
         assert not self.running
         self.disk.unlink(missing_ok=True)
+
+    def _still(self) -> AbstractContextManager[object]:
+        """What holds the card still. Where QEMU has it for itself (a Pi's), the machine has to stop for that."""
+        if self._medium is not None:
+            return self._medium.still
+        return nullcontext() if self.qmp is None else self.qmp.stopped()
 
     def _end(self, loss: Loss) -> None:
         """QEMU goes, and with it everything that belongs to one boot."""

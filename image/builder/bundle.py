@@ -29,7 +29,7 @@ from pathlib import Path
 
 from appliance.card.layout import SLOT_FILES
 from appliance.update.manifest import COMPATIBLE, SLOT_IMAGES
-from image.builder import parts, record
+from image.builder import parts, record, trees
 from image.builder.ground import SCRATCH
 from image.builder.tree import ToolsTree
 
@@ -149,9 +149,9 @@ def _stamp(epoch: int, folder: Path, version: str, words: Sequence[str]) -> None
     """Inside the tree: root.verity and boot.vfat for `folder`/root.erofs, under another version."""
     scratch = SCRATCH
     found = parts.verity(folder / "root.erofs", folder / "root.verity", version)
-    parts.uki(
-        scratch / "root", scratch / "loose", scratch / "initrd.zst", found, version, folder / "proofline.efi", words
-    )
+    boards = trees.made(scratch / "trees")
+    initrd, output = scratch / "initrd.zst", folder / "proofline.efi"
+    parts.uki(scratch / "root", scratch / "loose", boards, initrd, found, version, output, words)
     parts.fat({"proofline.efi": folder / "proofline.efi"}, folder / "boot.vfat", 96, "PL-SLOT", epoch)
     record.write(folder / "verity.json", {"root_hash": found.root_hash})
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from appliance.card import erofs
 from appliance.card.layout import SITE
-from image.builder import archive, parts, record, root, wheels
+from image.builder import archive, parts, record, root, trees, wheels
 from image.builder.ground import CHECKOUT, SCRATCH
 
 SHIPPED = ("disk.raw", "root.erofs", "root.verity", "boot.vfat", "proofline.efi")
@@ -57,9 +57,10 @@ def assemble(tree: Path, loose: Path, out: Path, version: str, epoch: int) -> No
         {"root_hash": found.root_hash, "salt": found.salt, "uuid": found.uuid, "blocks": found.blocks},
     )
     parts.initrd(tree, loose / "linux", SCRATCH / "initrd.zst", epoch)
-    parts.uki(tree, loose, SCRATCH / "initrd.zst", found, version, out / "proofline.efi")
+    boards = trees.make(loose / "linux", SCRATCH / "trees")
+    parts.uki(tree, loose, boards, SCRATCH / "initrd.zst", found, version, out / "proofline.efi")
     parts.fat({"proofline.efi": out / "proofline.efi"}, out / "boot.vfat", 96, "PL-SLOT", epoch)
-    parts.fat(parts.boot_files(loose, SCRATCH, epoch), SCRATCH / "config.vfat", 64, "PL-BOOT", epoch)
+    parts.fat(parts.boot_files(loose, boards, SCRATCH, epoch), SCRATCH / "config.vfat", 64, "PL-BOOT", epoch)
     (SCRATCH / "site.erofs").write_bytes(erofs.make({}, SITE))
     contents = {
         "proofline-boot": SCRATCH / "config.vfat",

@@ -40,15 +40,6 @@ INITRD_PROGRAMS = (
     "dmsetup",
     "switch_root",
 )
-_BOARDS = (
-    "bcm2711-rpi-4-b",
-    "bcm2711-rpi-400",
-    "bcm2711-rpi-cm4-io",
-    "bcm2837-rpi-3-b",
-    "bcm2837-rpi-3-b-plus",
-    "bcm2837-rpi-cm3-io3",
-    "bcm2712-rpi-5-b",
-)
 
 
 @dataclass(frozen=True)
@@ -128,9 +119,16 @@ def initrd(root: Path, kernel: Path, output: Path, epoch: int, *, init: Path = C
 
 
 def uki(
-    root: Path, loose: Path, initrd_file: Path, found: Verity, version: str, output: Path, more: Sequence[str] = ()
+    root: Path,
+    loose: Path,
+    trees: Sequence[Path],
+    initrd_file: Path,
+    found: Verity,
+    version: str,
+    output: Path,
+    more: Sequence[str] = (),
 ) -> str:
-    """The unified kernel image, with `more` words on its command line. Returns that line."""
+    """The unified kernel image with these device trees, and `more` words on its command line. Returns that line."""
     kernel = loose / "linux"
     (release,) = [one.name for one in (kernel / "usr/lib/modules").iterdir()]
     listing = (CHECKOUT / "systemd/kernel-command-line").read_text("utf-8").splitlines()
@@ -151,7 +149,6 @@ def uki(
     ]
     release_file = output.with_suffix(".os-release")
     release_file.write_text((root / "usr/lib/os-release").read_text("ascii") + f"IMAGE_VERSION={version}\n", "ascii")
-    trees = [kernel / f"usr/lib/linux-image-{release}/broadcom/{name}.dtb" for name in _BOARDS]
     command = [
         "ukify", "build",
         f"--linux={kernel}/boot/vmlinuz-{release}",
@@ -161,7 +158,7 @@ def uki(
         f"--uname={release}",
         "--efi-arch=aa64",
         f"--stub={loose}/systemd-boot-efi/usr/lib/systemd/boot/efi/linuxaa64.efi.stub",
-        *(f"--devicetree-auto={tree}" for tree in trees if tree.exists()),
+        *(f"--devicetree-auto={tree}" for tree in trees),
         f"--output={output}",
     ]  # fmt: skip
     subprocess.run(command, check=True, capture_output=True)
@@ -204,11 +201,9 @@ def fat(files: Mapping[str, Path], image: Path, mib: int, label: str, epoch: int
         subprocess.run(["mcopy", "-m", "-i", image, staged / name, f"::{name}"], check=True, env=surroundings)
 
 
-def boot_files(loose: Path, work: Path, epoch: int) -> dict[str, Path]:
-    """What stands in the boot configuration FAT: the Pi's firmware, U-Boot, the boot script."""
+def boot_files(loose: Path, trees: Sequence[Path], work: Path, epoch: int) -> dict[str, Path]:
+    """What stands in the boot configuration FAT: the Pi's firmware, U-Boot, the boot script, the device trees."""
     firmware, uboot = loose / "raspi-firmware/usr/lib/raspi-firmware", loose / "u-boot-rpi/usr/lib/u-boot"
-    (release,) = [one.name for one in (loose / "linux/usr/lib/modules").iterdir()]
-    trees = loose / f"linux/usr/lib/linux-image-{release}/broadcom"
     script = work / "boot.scr"
     flags: Words = [
         "-A",
@@ -230,8 +225,7 @@ def boot_files(loose: Path, work: Path, epoch: int) -> dict[str, Path]:
     files["uboot.env"].write_bytes(environment([binary.read_bytes() for binary in boards.values()]))
     for pattern in ("bootcode.bin", "start.elf", "start4.elf", "fixup.dat", "fixup4.dat", "LICENCE*"):
         files |= {path.name: path for path in firmware.glob(pattern)}
-    files |= {f"{name}.dtb": trees / f"{name}.dtb" for name in _BOARDS if (trees / f"{name}.dtb").exists()}
-    return files
+    return files | {tree.name: tree for tree in trees}
 
 
 def disk(image: Path, contents: Mapping[str, Path]) -> None:
