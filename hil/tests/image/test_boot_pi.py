@@ -18,7 +18,11 @@ from hil.virtual_station.station import VirtualStation
 FUNCTIONS = 0x3F200000
 """GPFSEL0 and 1: three bits a pin, 0 for an input, 4 for alternative function 0 (BCM2835 ARM Peripherals 6.1)."""
 ERRORS = {
-    r"tpm_tis_spi spi0\.1: probe with driver tpm_tis_spi failed with error -110": "nothing hangs on the header's bus",
+    r"^tpm_tis_spi spi0\.1: probe with driver tpm_tis_spi failed with error -110$": "nothing hangs on the header's bus",
+    r"^bcm2835-power .*: ASB register ID returned 0x00000000$": "the emulator has no such block",
+    r"^raspberrypi-exp-gpio .*: Failed to get GPIO \d config": "the emulated firmware knows nothing of its own pins",
+    r"^pwrseq_simple wifi-pwrseq: ": "the radio's reset is one of those; no station has a radio",
+    r"^efifb: cannot acquire aperture$|^efi-framebuffer ": "the picture that U-Boot leaves has an owner; nobody looks",
 }
 """What the kernel may call an error here, and why it may."""
 
