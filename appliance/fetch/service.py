@@ -28,8 +28,6 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
-from tuf.api.metadata import Root
-
 from appliance import durable
 from appliance.errors import ProoflineError
 from appliance.evidence import strict_json
@@ -51,6 +49,7 @@ from appliance.verify.site_chain import (
 )
 from appliance.verify.site_errors import SiteError
 from appliance.verify.site_keys import KeyRing
+from appliance.verify.tuf_metadata import Root
 
 log = logging.getLogger("proofline.fetch")
 
