@@ -39,7 +39,7 @@ class Visit:
 
 @pytest.fixture(scope="module")
 def visit() -> Visit:
-    """A card's first boot, until the station has said why it is not ready and its slot is kept."""
+    """A card's first boot, until the station has said why it is not ready and has written it down."""
     with VirtualStation("pi", board="raspi3b") as station:
         station.power_on()
         station.wait_console(r"proofline: slot a; attempts left a=2 b=0", timeout_s=300)
@@ -49,7 +49,7 @@ def visit() -> Visit:
         low, high = (int(word, 16) for word in re.findall(r" (0x[0-9a-f]{8})\b", told))
         functions = {pin: (low if pin < 10 else high) >> 3 * (pin % 10) & 7 for pin in range(20)}
         console = station.console()
-        station.wait_journal("slot a is good", timeout_s=1200)
+        station.wait_journal("proofline: not ready: not_enrolled", timeout_s=600)
         station.power_cut()
         return Visit(console, functions, station.card.journal(), station.card)
 
