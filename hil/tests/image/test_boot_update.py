@@ -108,7 +108,7 @@ def life() -> Life:
 
 def test_the_image_that_the_sites_web_server_had_was_fetched_and_installed(life: Life) -> None:
     assert f"{parse_carrier(shared.CARRIER)}: a carrier is here" in life.journal
-    assert [one["version"] for one in life.history] == [NEW, WORSE]
+    assert [one["version"] for one in life.history if one["outcome"] != "refused"] == [NEW, WORSE]
 
 
 def test_a_bundle_of_another_signer_or_another_board_changes_nothing(life: Life) -> None:
@@ -157,8 +157,3 @@ def test_each_refusal_is_in_the_recorders_journal_once(life: Life, code: str) ->
 def test_no_unit_failed_but_what_is_broken_and_the_health_that_says_so(life: Life) -> None:
     failed = {line for line in life.journal.splitlines() if "Failed with result" in line}
     assert {line.partition(":")[0] for line in failed} == {"nftables.service", "proofline-health.service"}
-
-
-def test_each_restart_ends_in_order(life: Life) -> None:
-    assert life.journal.count("Reached target shutdown.target") == 3
-    assert "Failed unmounting" not in life.journal
