@@ -240,8 +240,9 @@ def import_stick(station: LocalStation) -> None:
 
 
 def release_in_force(station: LocalStation) -> dict[str, object]:
+    """What intake says of the staged release; which carrier it saw last is another matter."""
     with station.client("intake") as intake:
-        return intake.call("Describe")
+        return {name: value for name, value in intake.call("Describe").items() if name != "last_carrier"}
 
 
 def uncommitted(station: LocalStation) -> int:
