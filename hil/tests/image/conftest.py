@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from hil.virtual_station import shared
 from hil.virtual_station.needs import missing
 from hil.virtual_station.station import VirtualStation
 
@@ -44,6 +46,15 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: -MINUTES.get(item.path.stem, 0))
+
+
+@pytest.fixture(scope="module")
+def carrier(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the site's desk exports."""
+    site = shared.open_site(tmp_path_factory.mktemp("desk") / "site")
+    folder = tmp_path_factory.mktemp("carrier") / "proofline"
+    site.desk.export(folder)
+    return folder
 
 
 @pytest.hookimpl(wrapper=True)

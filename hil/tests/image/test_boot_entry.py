@@ -30,15 +30,6 @@ class Seen:
 
 
 @pytest.fixture(scope="module")
-def carrier(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the site's desk exports."""
-    site = shared.open_site(tmp_path_factory.mktemp("desk") / "site")
-    folder = tmp_path_factory.mktemp("carrier") / "proofline"
-    site.desk.export(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
 def seen(carrier: Path, tmp_path_factory: pytest.TempPathFactory) -> Seen:
     shutil.rmtree(_HERE, ignore_errors=True)
     good = make_stick(_HERE / "good", carrier.parent)

@@ -9,20 +9,10 @@ from pathlib import Path
 import pytest
 
 from appliance.intake.stick import Stick as Reader
-from hil.virtual_station import shared
 from hil.virtual_station.places import SCRATCH, STATIONS, TREE, inside
 from image.builder.tree import ToolsTree
 
 _HERE = STATIONS / "entry-sticks"
-
-
-@pytest.fixture(scope="module")
-def carrier(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the site's desk exports."""
-    site = shared.open_site(tmp_path_factory.mktemp("desk") / "site")
-    folder = tmp_path_factory.mktemp("carrier") / "proofline"
-    site.desk.export(folder)
-    return folder
 
 
 @pytest.mark.parametrize(("bits", "mib"), [(12, 2), (16, 20), (32, 40)])
