@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable
 from functools import cache
@@ -45,11 +44,17 @@ def spoil(name: str, content: bytes) -> Callable[[Path], None]:
 
 
 def forged_signature(folder: Path) -> None:
-    """Two signatures, one of them not what it claims to be; snapshot and timestamp are the site's."""
+    """One bit of a signature is not what the snapshot binds; the file is as long as it was."""
     place = folder / "metadata/3.targets.json"
-    document = json.loads(place.read_bytes())
-    document["signatures"][0]["sig"] = document["signatures"][1]["sig"]
-    place.write_bytes(json.dumps(document).encode())
+    content = bytearray(place.read_bytes())
+    at = content.index(b'"sig": "') + len(b'"sig": "') + 20
+    content[at] = ord("0") if content[at] != ord("0") else ord("1")
+    place.write_bytes(content)
+
+
+def one_byte_longer(folder: Path) -> None:
+    place = folder / "metadata/3.targets.json"
+    place.write_bytes(place.read_bytes() + b"\n")
 
 
 BAD_METADATA = [
@@ -62,7 +67,8 @@ BAD_METADATA = [
     (spoil("timestamp.json", b"x" * (1 << 15)), "PL-SIT-002"),
     (spoil("metadata/2.root.json", b"<html>Welcome to nginx!</html>"), "PL-SIT-004"),
     (spoil("metadata/2.root.json", b"x" * (1 << 19)), "PL-SIT-002"),
-    (forged_signature, "PL-SIT-022"),
+    (forged_signature, "PL-SIT-021"),
+    (one_byte_longer, "PL-SIT-022"),
 ]
 
 
