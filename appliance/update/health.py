@@ -33,6 +33,8 @@ PREPARING_S = 300
 """For a line that answers and says that it is preparing."""
 _CALL_TIMEOUT_S = 30.0
 _AGAIN_S = 1.0
+_LOOK_AGAIN_S = 4.0
+"""Between two looks at systemd: each costs the smallest hardware, systemd and this program together, a second's work."""
 _ALL_UNITS = (*(unit_of(role) for role in VERBS), *UNITS)
 
 Show = Callable[[], Mapping[str, Unit]]
@@ -72,11 +74,12 @@ def wait_fed(show: Show, before: Mapping[str, Unit], roles: Iterable[str], patie
     deadline = time.monotonic() + patience_s
     while True:
         after = show()
-        if time.monotonic() >= deadline or all(
+        left_s = deadline - time.monotonic()
+        if left_s <= 0 or all(
             fed(before[name], after[name]) or after[name].restarts != before[name].restarts for name in watched
         ):
             return after
-        time.sleep(_AGAIN_S)
+        time.sleep(min(_LOOK_AGAIN_S, left_s))
 
 
 def observe(

@@ -35,7 +35,6 @@ INITRD_PROGRAMS = (
     "tr",
     "tail",
     "sed",
-    "grep",
     "sleep",
     "dmsetup",
     "switch_root",
