@@ -34,7 +34,7 @@ PREPARING_S = 300
 _CALL_TIMEOUT_S = 30.0
 _AGAIN_S = 1.0
 _LOOK_AGAIN_S = 4.0
-"""Between two looks at systemd: each costs the smallest hardware, systemd and this program together, a second's work."""
+"""Between two looks at systemd: on the smallest hardware each costs a second of work."""
 _ALL_UNITS = (*(unit_of(role) for role in VERBS), *UNITS)
 
 Show = Callable[[], Mapping[str, Unit]]
