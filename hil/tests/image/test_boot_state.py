@@ -18,9 +18,11 @@ import pytest
 from hil.virtual_station.early import EarlyGuest
 from hil.virtual_station.loss import Loss
 from hil.virtual_station.medium import Moment
+from hil.virtual_station.peril import SOAKING
 
 LOOK = "cat /run/proofline-state.json; cat /state/shared/machine-id; cryptsetup luksDump /dev/vda2 2>/dev/null"
-CUTS = int(os.environ.get("PROOFLINE_STATE_CUTS", "4"))
+CUTS = int(os.environ.get("PROOFLINE_STATE_CUTS", "40" if SOAKING else "2"))
+RESETS = [("chip", 1), (None, 2)] + ([(None, None)] if SOAKING else [])
 
 
 def about(said: str) -> dict[str, object]:
@@ -151,7 +153,7 @@ order = Mark("RST-1", held.state, LogHead({entries}, held.heads.root), JournalHe
 '"""
 
 
-@pytest.mark.parametrize(("tpm", "cut"), [("chip", 1), (None, 2), (None, None)])
+@pytest.mark.parametrize(("tpm", "cut"), RESETS)
 def test_a_proven_reset_ends_in_a_new_state_wherever_power_goes(tpm: str | None, cut: int | None) -> None:
     """The cuts tear the table's change to "being wiped", and the one from there to "being made"."""
     with EarlyGuest(f"state-reset-{cut}", tpm=tpm) as guest:
