@@ -37,7 +37,7 @@ NASTY: list[tuple[str, Handler, type[ProoflineError]]] = [
 @pytest.mark.parametrize(("_case", "handler", "expected"), NASTY, ids=[case for case, *_ in NASTY])
 def test_a_nasty_server_has_a_name_and_an_end(_case: str, handler: Handler, expected: type[ProoflineError]) -> None:
     with nasty(handler) as address:
-        server = Server(address, patience_s=0.5, silence_s=5)
+        server = Server(address, patience_s=0.5 if expected is errors.ServerSlow else 20, silence_s=20)
         with pytest.raises(ProoflineError) as refusal:
             server.get("metadata/timestamp.json", 1_000)
     assert type(refusal.value) is expected, refusal.value

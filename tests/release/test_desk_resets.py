@@ -54,9 +54,10 @@ def test_a_reset_of_a_station_that_there_is_not_is_no_proposal(desk: Desk, peopl
 
 
 def test_nothing_is_proposed_from_a_copy_that_is_no_log(
-    desk: Desk, people: People, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    desk: Desk, people: People, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     filled(desk, people)
+    monkeypatch.setattr("appliance.release.cli._now", lambda: NOW)
     words = ["--log", str(tmp_path), "--state", "ef" * 16, "--order", "RST-1", "--ticket", "CHG-9"]
     common = ["--desk", str(desk.folder), "--until", "2027-01-01T00:00:00Z"]
     assert main(["release", "reset", "bench-01", *words, *common]) != 0

@@ -218,7 +218,14 @@ class Peril:
             self.station.hands.ask(do="scan", text=text)
         except (OSError, ValueError):
             pass
-        self._wait(lambda: self._session() != before or self.station.supervisor.restarts("panel") > restarts)
+
+        def changed() -> bool:
+            try:
+                return bool(self._session() != before)
+            except ProoflineError:
+                return False  # it died with the question: its restart is waited for
+
+        self._wait(lambda: self.station.supervisor.restarts("panel") > restarts or changed())
 
     def carry(self, carrier: Path) -> None:
         """Somebody comes with a carrier, whose site is what everything is judged by from now on."""

@@ -146,11 +146,13 @@ def test_gdb_server_answers(bench: RunningBench) -> None:
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as server:
         assert server.stderr is not None
         assert any("GDB server listening" in line for line in server.stderr)
-        with socket.create_connection(("127.0.0.1", port)) as gdb:
+        with socket.create_connection(("127.0.0.1", port), timeout=20) as gdb:
             gdb.sendall(b"+$m1fff7a10,c#" + b"%02x" % (sum(b"m1fff7a10,c") & 0xFF))
             answer = b""
             while answer.count(b"#") < 1:
-                answer += gdb.recv(100)
+                piece = gdb.recv(100)
+                assert piece, answer
+                answer += piece
         server.kill()
     assert UID.hex().encode() in answer
 
