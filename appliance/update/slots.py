@@ -1,7 +1,7 @@
 """`python3 -m appliance.update.slots VERB`: what the image's root units and RAUC do to the slot state.
 
   commit                  this boot is good: its slot has its attempts back; the floor rises with it
-  fallback                this boot is not good: restart, unless this slot was found good before
+  fallback                this boot is not good, or not in time: restart, unless this slot was found good before
   get-primary             } RAUC's questions to a boot loader (RAUC manual, "Custom bootloader backend"), but for
   get-state SLOT          } get-current, which its handler answers itself
   set-state SLOT bad      } before the first byte of SLOT changes
@@ -60,9 +60,19 @@ def fallback(places: Places, restart: Callable[[], None]) -> str:
     slot = slotstate.running(places.image)
     state, _place = slotstate.read(places.partitions / "proofline-slots")
     if state is not None and state.good[slot]:
+        if _found_good_now(places):
+            return f"slot {slot} was found good in this boot: it stays"
         return f"slot {slot} was good before: it stays, and somebody should look at it"
     restart()
     return f"slot {slot} was never found good: restarting"
+
+
+def _found_good_now(places: Places) -> bool:
+    try:
+        kept = records.load_committed(places.slots)
+    except ProoflineError:
+        return False
+    return kept is not None and kept.boot_id == station.describe(places.image).boot_id
 
 
 def get_primary(places: Places) -> str:

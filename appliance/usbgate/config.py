@@ -1,6 +1,6 @@
 """The image's map of its boards' USB ports. `PROOFLINE_USB_CONFIG` names a JSON file:
 
-`{"schema":1,"boards":{"brcm,bcm2711":{"controller":"0000:01:00.0","intake":"1.3","own":{"1":"2109:3431"}}}}`
+`{"schema":1,"boards":{"raspberrypi,4-model-b":{"controller":"0000:01:00.0","intake":"1.3","own":{"1":"2109:3431"}}}}`
 
 The first name of the machine's device tree `compatible` that is listed counts. A machine that is not listed has no map:
 the gate runs, and every port is closed.

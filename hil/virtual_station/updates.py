@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,6 +75,14 @@ class UpdateDesk:
         """Approve and promote an image; a stick with all of it."""
         carrier = self.carrier(image, ticket=ticket, instead_of=instead_of)
         return make_stick(carrier.with_suffix(".stick"), carrier)
+
+    def spoilt(self, carrier: Path, name: str, spoil: Callable[[Path], None]) -> Stick:
+        """A stick with this carrier, whose bundle `spoil` has had its way with."""
+        copy = carrier.with_name(f"{carrier.name}-{name}")
+        shutil.copytree(carrier, copy)
+        (place,) = (one for one in copy.rglob("*") if one.name.endswith(".raucb"))
+        spoil(place)
+        return make_stick(copy.with_suffix(".stick"), copy)
 
     def carrier(self, image: Image, *, ticket: str = "CHG-20", instead_of: Sequence[str] = ()) -> Path:
         """Approve and promote an image; a folder with all of it, for a stick or a web server."""

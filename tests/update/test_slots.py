@@ -161,9 +161,24 @@ def test_a_boot_that_was_found_bad_restarts_until_its_attempts_are_used_up(stati
     assert station.restarts == 1
 
 
-def test_a_slot_that_was_good_before_stays(station: Station) -> None:
-    station.ask("commit")
+def test_a_boot_without_a_verdict_in_time_is_no_other(station: Station) -> None:
+    """The timer asks the same, also when the boot was found good long ago."""
     station.ask("fallback")
+    assert station.restarts == 1
+    station.ask("commit")
+    assert "found good in this boot" in station.ask("fallback")
+    assert station.restarts == 1
+
+
+@pytest.mark.parametrize("record", ["{", None])
+def test_a_slot_that_was_good_before_stays(station: Station, record: str | None) -> None:
+    """Also when nothing says any more in which boot that was."""
+    station.ask("commit")
+    place = station.places.slots / "committed.json"
+    place.unlink()
+    if record is not None:
+        place.write_text(record, "utf-8")
+    assert "was good before" in station.ask("fallback")
     assert station.restarts == 0
 
 

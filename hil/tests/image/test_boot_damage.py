@@ -64,6 +64,8 @@ def test_a_flipped_bit_is_never_kept_and_the_other_slot_comes_back(where: str) -
     offset = 1024 if where == "read at boot" else place_of(UNREAD)
     story = tell(where.replace(" ", "-"), offset)
     assert "proofline: slot b;" in story.first_console
+    assert "Kernel panic - not syncing: dm-verity device" in story.first_console, "something else ended slot b's boot"
+    assert ("proofline: not ready: not_enrolled" in story.first_console) is (where == "read by nothing")
     assert story.second_slot == "a"
     assert not story.first_was_kept
     assert (story.state.good["b"], story.state.order[0], story.state.left["a"]) == (False, "a", slotstate.ATTEMPTS)

@@ -76,6 +76,11 @@ def test_a_press_is_refused_by_name_in_the_lamps_and_in_the_journal_of_refusals(
     assert kept.read_bytes().count(NOT_ENROLLED) == 1
 
 
+def test_the_hardware_watchdog_is_armed(visit: Visit) -> None:
+    assert _says(visit, "Using hardware watchdog 'i6300ESB timer'")
+    assert _says(visit, "Watchdog running with a hardware timeout of 15s.")
+
+
 def test_no_unit_failed(visit: Visit) -> None:
     failed = [one for one in visit.journal if "Failed with result" in str(one.get("MESSAGE"))]
     assert failed == [], lines(failed)

@@ -7,8 +7,10 @@ One station lives through all of it: it goes on from the shared enrolled one, an
 from __future__ import annotations
 
 import json
+import os
 import re
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,7 +20,7 @@ from appliance.update.slotstate import ATTEMPTS
 from hil.virtual_station import shared
 from hil.virtual_station.peril import SOAKING
 from hil.virtual_station.station import VirtualStation
-from hil.virtual_station.sticks import Stick
+from hil.virtual_station.sticks import Stick, make_stick
 from hil.virtual_station.surroundings import WebServer
 from hil.virtual_station.updates import BROKEN, UpdateDesk, wait_status
 
@@ -54,6 +56,20 @@ def insert(station: VirtualStation, stick: Stick, **until: str) -> None:
     station.unplug()
 
 
+def cut_short(bundle: Path) -> None:
+    """A bundle whose copy was not finished."""
+    os.truncate(bundle, bundle.stat().st_size - 4096)
+
+
+def change_a_bit(bundle: Path) -> None:
+    """A bundle as long as it was, with one wrong bit in the middle."""
+    with bundle.open("r+b") as file:
+        file.seek(bundle.stat().st_size // 2)
+        byte = file.read(1)[0]
+        file.seek(-1, os.SEEK_CUR)
+        file.write(bytes([byte ^ 1]))
+
+
 @pytest.fixture(scope="module")
 def life() -> Life:
     desk = UpdateDesk("update")
@@ -61,13 +77,19 @@ def life() -> Life:
     seen = Life()
     strange = desk.release(desk.hollow(STRANGE, signer=desk.stranger))
     other = desk.release(desk.hollow(OTHER_BOARD, compatible="another-board"))
-    newer = desk.release(desk.image(NEW, floor=FLOOR), instead_of=[STRANGE, OTHER_BOARD])
+    carrier = desk.carrier(desk.image(NEW, floor=FLOOR), instead_of=[STRANGE, OTHER_BOARD])
+    newer = make_stick(carrier.with_suffix(".stick"), carrier)
+    short, changed = desk.spoilt(carrier, "short", cut_short), desk.spoilt(carrier, "changed", change_a_bit)
     worse = desk.carrier(desk.image(WORSE, floor=WORSE, words=BROKEN))
     older = desk.release(desk.hollow(OLD), instead_of=[WORSE, NEW])
     with VirtualStation("update", frozen=begun) as station:
         time = shared.go_on(station)
         insert(station, strange, refusal="PL-UPD-005")
         insert(station, other, refusal="PL-UPD-006")
+        for stick, code in ((short, "PL-INT-016"), (changed, "PL-INT-017")):
+            station.plug(stick)
+            station.wait_journal(code, timeout_s=300)
+            station.unplug()
         seen.look("refused", station)
 
         insert(station, newer, state="restarting", wanted=NEW)
@@ -149,7 +171,10 @@ def test_nothing_below_the_floor_is_installed_even_when_it_is_promoted(life: Lif
     assert not any(one["version"] == OLD for one in life.history)
 
 
-@pytest.mark.parametrize("code", ["PL-UPD-005", "PL-UPD-006", "PL-UPD-010", "PL-UPD-011", "PL-UPD-022"])
+REFUSED = ["PL-INT-016", "PL-INT-017", "PL-UPD-005", "PL-UPD-006", "PL-UPD-010", "PL-UPD-011", "PL-UPD-022"]
+
+
+@pytest.mark.parametrize("code", REFUSED)
 def test_each_refusal_is_in_the_recorders_journal_once(life: Life, code: str) -> None:
     assert life.recorded.count(f'"{code}"'.encode()) == 1
 
