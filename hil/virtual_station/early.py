@@ -41,7 +41,8 @@ mount -t tmpfs -o mode=0755 tmpfs /run
 exec </dev/console >/dev/console 2>&1
 while read -r module; do insmod "/modules/$module" 2>/dev/null; done </modules/order
 mount -t erofs -o ro /dev/vdb /ahead/root
-if grep -qw early.tpm /proc/cmdline; then . /ahead/bridge.sh && start_bridge /ahead/root; fi
+read -r words </proc/cmdline
+case " $words " in *" early.tpm "*) . /ahead/bridge.sh && start_bridge /ahead/root ;; esac
 mount -t erofs -o ro /dev/vdb /sysroot
 # this checkout's own, over what was built
 mount -t tmpfs tmpfs /sysroot/srv

@@ -58,11 +58,9 @@ mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs devtmpfs /dev
 while read -r module; do insmod "/modules/$module" 2>/dev/null; done </modules/order
-mkdir /bridge 2>/dev/null
 mount -t erofs -o ro /dev/vdb /ahead/root
 . /ahead/bridge.sh
 start_bridge /ahead/root
-umount /sys /proc 2>/dev/null
 exec /init
 """
 
