@@ -64,10 +64,10 @@ class Fetch:
     """One run. `folder` is this service's own; `bundles` is where intake keeps the wanted bundle."""
 
     def __init__(
-        self, folder: Path, server: Server, site: Site, *, compatible: str, version: str, bundles: Path
+        self, folder: Path, server: Server, site: Site, *, compatible: str, verity: str, bundles: Path
     ) -> None:
         self._folder, self._server, self._site = folder, server, site
-        self._compatible, self._version, self._bundles = compatible, version, bundles
+        self._compatible, self._verity, self._bundles = compatible, verity, bundles
         self._next, self._waiting = folder / "next", folder / "waiting.json"
         self._handover = Handover(folder)
 
@@ -141,7 +141,7 @@ class Fetch:
     def _wanted(self, trust: SiteTrust) -> Target | None:
         """The bundle to fetch: of the image that this station wants, does not run, and does not have."""
         image = trust.wanted_image(self._compatible, self._site.station)
-        if image is None or str(image.version) == self._version:
+        if image is None or image.verity == self._verity:
             return None
         if (self._bundles / f"{image.bundle.sha256}.raucb").exists():
             return None
@@ -242,7 +242,7 @@ class Fetch:
 
     def _reason(self, trust: SiteTrust) -> dict[str, object]:
         """What makes a file worth asking for again when it changes: the site's word, or the image that runs."""
-        return {**_about(trust), "image": self._version}
+        return {**_about(trust), "image": self._verity}
 
     def _drop_strangers(self, wanted: set[str]) -> None:
         """What nobody lists any more is not handed on."""
@@ -310,7 +310,7 @@ def main() -> None:
         Server(site.carrier),
         site,
         compatible=str(image.get("compatible")),
-        version=str(image.get("version")),
+        verity=str(image.get("verity")),
         bundles=Path(os.environ.get("PROOFLINE_BUNDLES", "/nonexistent")),
     )
     try:

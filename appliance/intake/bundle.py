@@ -1,7 +1,7 @@
 """The one bundle that this station wants, taken from a carrier piece by piece (docs/contracts.md 7).
 
 - What is wanted follows from verified documents: the highest image for this kind of board that names this station. What
-  runs already is not wanted.
+  runs already, by its root hash, is not wanted: a version may be promoted again with another image.
 - The copy is hashed on its way and gets its name only when it was the approved bytes and is durable; `wanted.json` is
   written after it. So whoever reads finds a complete bundle or none, now and after a power cut; what a cut leaves of a
   copy is removed at the next start.
@@ -37,16 +37,16 @@ _OURS = re.compile(r"[0-9a-f]{64}\.raucb", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """Who asks: the station, and the image that it runs."""
+    """Who asks: the station, and the image that it runs. `verity`: its root hash, as `ImageRelease` spells it."""
 
     station: str
     compatible: str
-    version: str
+    verity: str
 
     def wants(self, trust: SiteTrust) -> ImageRelease | None:
         """The image that this station wants and does not run."""
         image = trust.wanted_image(self.compatible, self.station)
-        return None if image is None or str(image.version) == self.version else image
+        return None if image is None or image.verity == self.verity else image
 
 
 class Bundles:

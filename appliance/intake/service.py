@@ -345,7 +345,7 @@ def running_here(site: Site) -> Running | None:
     image = describe().image
     if image is None:
         return None
-    return Running(site.station, str(image.get("compatible")), str(image.get("version")))
+    return Running(site.station, str(image.get("compatible")), str(image.get("verity")))
 
 
 def main() -> None:

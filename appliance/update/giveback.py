@@ -15,14 +15,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from appliance.update import slotstate
-from appliance.update.slotstate import ATTEMPTS, State
+from appliance.update.slotstate import ATTEMPTS_GOOD, State
 
 
 def given_back(state: State, slot: str) -> State | None:
     """The state with one attempt more for `slot`; None where it was never found good."""
     if not state.good[slot]:
         return None
-    return replace(state, seq=state.seq + 1, left={**state.left, slot: min(state.left[slot] + 1, ATTEMPTS)})
+    return replace(state, seq=state.seq + 1, left={**state.left, slot: min(state.left[slot] + 1, ATTEMPTS_GOOD)})
 
 
 def main(slot: str, device: Path) -> int:

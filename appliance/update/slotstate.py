@@ -3,7 +3,8 @@
 - Two copies, each one 4 KiB environment as U-Boot's `env import -c` reads it (CRC-32 first), 512 KiB apart in the
   partition `proofline-slots`. The newer good one counts. Only the other is ever written, whole and flushed, so a power
   cut at any moment leaves one good copy: image/boot/boot.cmd keeps the same rule.
-- The boot script counts an attempt before it makes it. `commit` gives a slot that was found good its attempts back.
+- The boot script counts an attempt before it makes it. `commit` gives a slot that was found good its attempts back:
+  more than one on trial has, for what ends its boots is likelier a hand on the plug than the image.
 - `begin` takes the other slot out of every order of events before its first byte changes, and only when the slot that
   runs was found good; `arm` gives it its attempts and the first place, once all of it is written and flushed.
 
@@ -23,6 +24,9 @@ from pathlib import Path
 from appliance.update.errors import SlotInUse, SlotNotKept, SlotStateDamaged, SlotUnknown
 
 ATTEMPTS = 3
+"""Of a slot on trial."""
+ATTEMPTS_GOOD = 9
+"""Of a slot that was found good."""
 COPY = 4096
 PLACES = (0, 512 * 1024)
 DEVICE = Path("/dev/disk/by-partlabel/proofline-slots")
@@ -87,12 +91,12 @@ def decode(copy: bytes) -> State:
 
 
 def commit(state: State, slot: str) -> State:
-    """The slot was found good: it has all its attempts, and is the first choice."""
+    """The slot was found good: it has all its attempts and is the first choice."""
     return replace(
         state,
         seq=state.seq + 1,
         order=(slot, *(one for one in state.order if one != slot)),
-        left={**state.left, slot: ATTEMPTS},
+        left={**state.left, slot: ATTEMPTS_GOOD},
         good={**state.good, slot: True},
     )
 
@@ -107,7 +111,7 @@ def begin(state: State, slot: str, running: str) -> State:
 
 
 def arm(state: State, slot: str, running: str) -> State:
-    """`slot` is written: it is tried next, as often as any. SlotInUse."""
+    """`slot` is written: it is tried next, as often as any on trial. SlotInUse."""
     if slot == running:
         raise SlotInUse(slot=slot)
     return replace(

@@ -247,7 +247,12 @@ class VirtualStation:
         deadline, flushes = time.monotonic() + timeout_s, 0
         while True:
             state = self.card.slot_state()
-            if state is not None and state.good[slot] and state.last == slot and state.left[slot] == slotstate.ATTEMPTS:
+            if (
+                state is not None
+                and state.good[slot]
+                and state.last == slot
+                and state.left[slot] == slotstate.ATTEMPTS_GOOD
+            ):
                 return
             if not self.running or time.monotonic() > deadline:
                 raise NotSeen(f"slot {slot} was not kept ({state}); the console ends with:\n{self.tail()}")

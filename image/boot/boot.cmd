@@ -50,8 +50,8 @@ else
 fi
 if test ${s_a} = 0 && test ${s_b} = 0; then
     echo "proofline: no attempts left; back to what was good"
-    if test ${s_ga} = 1; then setenv s_a 3; fi
-    if test ${s_gb} = 1; then setenv s_b 3; fi
+    if test ${s_ga} = 1; then setenv s_a 9; fi
+    if test ${s_gb} = 1; then setenv s_b 9; fi
     if test ${s_ga} = 0 && test ${s_gb} = 0; then
         setenv s_a 3
         setenv s_b 3

@@ -69,12 +69,13 @@ def built(out: Path) -> Slot:
     return Slot(out, about["version"], about["verity"])
 
 
-def stamp(tools: ToolsTree, version: str, folder: Path, *, words: Sequence[str] = ()) -> Slot:
-    """A slot of another version, in a folder below the scratch folder, from the root that was built: hash tree, UKI and
-    FAT are made by the build's own steps, packages and root are not. `words` go onto the kernel's command line."""
+def stamp(tools: ToolsTree, version: str, folder: Path, *, words: Sequence[str] = (), root: Path | None = None) -> Slot:
+    """A slot of another version, in a folder below the scratch folder, from the root that was built or from `root` (on
+    the same file system): hash tree, UKI and FAT are made by the build's own steps, packages and root are not. `words`
+    go onto the kernel's command line."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    (folder / "root.erofs").hardlink_to(tools.scratch / "out/root.erofs")
+    (folder / "root.erofs").hardlink_to(root or tools.scratch / "out/root.erofs")
     _run(tools, ["stamp", _inside(tools, folder), version, *words])
     root_hash = json.loads((folder / "verity.json").read_text("utf-8"))["root_hash"]
     return Slot(folder, version, f"sha256:{root_hash}")

@@ -13,7 +13,7 @@ from appliance.station import CarrierAddress, Site
 from tests.fetch.server import honest
 from tests.intake.test_bundle import PINNED, Station, files_of
 from tests.release.forge import write
-from tests.release.images import with_images
+from tests.release.images import verity_of, with_images
 
 SITE = Site("bench-01", "demo", PINNED, "")
 
@@ -57,7 +57,7 @@ class Bench:
             Server(where, patience_s=5),
             SITE,
             compatible="proofline-arm64",
-            version=version,
+            verity=verity_of(version),
             bundles=self.station.folder / "bundle",
         )
         return one.run()

@@ -15,7 +15,7 @@ from appliance.intake.stick import watch
 from tests.fetch.bench import Bench
 from tests.fetch.server import nasty, says
 from tests.intake.test_bundle import FILE, NAME
-from tests.release.images import BUNDLE, with_images
+from tests.release.images import BUNDLE, verity_of, with_images
 
 
 @pytest.fixture
@@ -53,6 +53,13 @@ def test_only_the_wanted_bundle_is_fetched(bench: Bench) -> None:
     bench.fetch()
     assert [path for path, _ in bench.asked if path.endswith(".raucb")] == [f"/{FILE}"]
     assert bench.fetch(version="0.2.0") is False
+
+
+def test_the_version_that_runs_is_fetched_when_it_is_promoted_with_another_image(bench: Bench) -> None:
+    bench.serve(3, with_images("0.1.0", verity=verity_of("another")))
+    bench.fetch()
+    bundle = f"/{FILE}".replace("0.2.0", "0.1.0")
+    assert [path for path, _ in bench.asked if path.endswith(".raucb")] == [bundle]
 
 
 def test_a_bundle_that_intake_has_is_not_fetched(bench: Bench) -> None:

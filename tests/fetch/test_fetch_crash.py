@@ -28,7 +28,7 @@ from tests.fetch.bench import SITE
 from tests.fetch.server import honest
 from tests.intake.test_bundle import NOW, PINNED, SMALL, files_of
 from tests.release.forge import Forge, sha, write
-from tests.release.images import with_images
+from tests.release.images import verity_of, with_images
 
 FEW = {name: one for name, one in with_images(bundle=SMALL).items() if name.startswith("images/")}
 BUNDLE = f"{sha(SMALL)}.raucb"
@@ -61,7 +61,7 @@ class World:
             Server(server),
             SITE,
             compatible="proofline-arm64",
-            version="0.1.0",
+            verity=verity_of("0.1.0"),
             bundles=root / "bundle",
         )
         with suppress(ProoflineError):
@@ -79,7 +79,7 @@ class World:
             now=lambda: Interval(NOW, NOW),
             journal=self._record,
             bundles=Bundles(root / "bundle"),
-            running=Running("bench-01", "proofline-arm64", "0.1.0"),
+            running=Running("bench-01", "proofline-arm64", verity_of("0.1.0")),
         )
         Fetched(root / "fetch", root / "state").look(intake)
         return intake

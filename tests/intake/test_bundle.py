@@ -22,7 +22,7 @@ from appliance.ipc import Caller
 from appliance.verify.site import Interval
 from tests.crash.harness import Case, killed_everywhere, mark, replayed_everywhere
 from tests.release.forge import Forge, sha, write
-from tests.release.images import BUNDLE, image_document, with_images
+from tests.release.images import BUNDLE, image_document, verity_of, with_images
 
 OPS = Caller(0, 0, "ops")
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -56,7 +56,7 @@ class Station:
             now=lambda: Interval(NOW, NOW),
             journal=lambda refusal: self.journal.append(refusal.code),
             bundles=Bundles(self.folder / "bundle"),
-            running=Running("bench-01", "proofline-arm64", self.runs),
+            running=Running("bench-01", "proofline-arm64", verity_of(self.runs)),
         )
         return self.intake
 
@@ -191,6 +191,11 @@ def test_when_the_wanted_image_runs_nothing_is_kept(station: Station) -> None:
     assert station.here() == []
 
 
+def test_the_version_that_runs_is_wanted_when_it_is_promoted_with_another_image(station: Station) -> None:
+    station.take(files_of(3, with_images("0.1.0", verity=verity_of("another"))))
+    assert station.here() == [NAME, "wanted.json"]
+
+
 def test_no_room_is_named_before_the_first_byte_and_the_old_one_makes_room(
     station: Station, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -217,7 +222,7 @@ def intake(root: Path, scratch: Path) -> Intake:
         now=lambda: Interval(NOW, NOW),
         journal=lambda _: None,
         bundles=Bundles(root / "bundle"),
-        running=Running("bench-01", "proofline-arm64", "0.1.0"),
+        running=Running("bench-01", "proofline-arm64", verity_of("0.1.0")),
     )
 
 

@@ -26,7 +26,7 @@ def test_its_station_took_it_over_and_nothing_that_was_written_changed(enrolled:
     about = told(begun.frozen.card)
     assert about["table"] == "both copies good, 10 partitions"
     assert about["slots"].endswith("is in slot a, byte for byte")
-    assert "a: 3 attempts left, found good" in about["slot state"]
+    assert "a: 9 attempts left, found good" in about["slot state"]
     assert about["state"].startswith("proofline-state, ")
     assert about.get("station") == ("bench-01 at site demo" if enrolled else None)
     assert ("not enrolled" in about.get("site", "")) is not enrolled

@@ -45,3 +45,12 @@ def test_with_one_copy_damaged_it_goes_on_from_the_other(damaged: int) -> None:
         told = station.wait_console(STATED)
         station.power_cut()
     assert (told[1], told[2], told[3], told[4]) == ("b", "3", "1", "a")
+
+
+def test_when_no_slot_has_an_attempt_left_those_that_were_good_have_theirs_back() -> None:
+    with VirtualStation("script-used-up") as station:
+        station.card.keep_slot_state(replace(KNOWN, left={"a": 0, "b": 0}))
+        station.power_on()
+        told = station.wait_console(STATED)
+        station.power_cut()
+    assert (told[1], int(told[2]), int(told[3])) == ("a", slotstate.ATTEMPTS_GOOD - 1, 0)

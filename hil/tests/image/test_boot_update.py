@@ -141,7 +141,7 @@ def test_a_bundle_of_another_signer_or_another_board_changes_nothing(life: Life)
 
 
 def test_a_new_image_is_installed_started_and_kept(life: Life) -> None:
-    assert "proofline: slot b; attempts left a=3 b=2" in life.console["updated"]
+    assert "proofline: slot b; attempts left a=9 b=2" in life.console["updated"]
     assert life.order["updated"] == ("b", "a")
 
 

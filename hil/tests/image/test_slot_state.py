@@ -74,7 +74,7 @@ def test_a_cut_while_one_copy_is_written_leaves_the_state_before(tmp_path: Path)
 def test_a_slot_found_good_has_its_attempts_back_and_comes_first() -> None:
     tried = State(7, ("a", "b"), {"a": 0, "b": 1}, {"a": True, "b": False}, "b")
     kept = slotstate.commit(tried, "b")
-    assert kept == State(8, ("b", "a"), {"a": 0, "b": slotstate.ATTEMPTS}, {"a": True, "b": True}, "b")
+    assert kept == State(8, ("b", "a"), {"a": 0, "b": slotstate.ATTEMPTS_GOOD}, {"a": True, "b": True}, "b")
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"slot":"C"}', '{"slot":null}'])
@@ -93,11 +93,11 @@ def test_the_slot_is_the_one_that_the_first_program_wrote_down(tmp_path: Path) -
 
 def test_an_attempt_is_given_back_to_a_slot_that_was_good_and_to_no_other(tmp_path: Path) -> None:
     device = medium(tmp_path)
-    tried = State(7, ("b", "a"), {"a": 2, "b": 1}, {"a": True, "b": False}, "b")
+    tried = State(7, ("b", "a"), {"a": 8, "b": 1}, {"a": True, "b": False}, "b")
     slotstate.write(device, tried, PLACES[0])
     assert giveback.main("b", device) == 1
     assert slotstate.read(device)[0] == tried
     assert giveback.main("a", device) == 0
     assert giveback.main("a", device) == 0
     state, _place = slotstate.read(device)
-    assert state == State(9, ("b", "a"), {"a": slotstate.ATTEMPTS, "b": 1}, {"a": True, "b": False}, "b")
+    assert state == State(9, ("b", "a"), {"a": slotstate.ATTEMPTS_GOOD, "b": 1}, {"a": True, "b": False}, "b")
