@@ -4,8 +4,8 @@
   `$RUNTIME_DIRECTORY/verdict.json`: `{"schema":1,"good":bool,"boot_id","slot_bytes","causes":[{code, ...}]}`.
 - It changes nothing. The slot's state is written by the image's own unit (`slot-commit.service`, which Requires= and
   comes After= proofline-health.service), so only once this one has succeeded.
-- It waits: a service that systemd has started (this unit comes after all of them) has `PATIENCE_S` to answer, and as
-  long again to feed its watchdog. The line has longer to load what only its first board needs.
+- It waits: a service has `PATIENCE_S` to answer, and as long again to feed its watchdog. The line has longer to load what
+  only its first board needs.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ from appliance.update.verdict import UNITS, VERBS, Observed, Unit, causes, fed, 
 
 log = logging.getLogger("proofline.health")
 
-PATIENCE_S = 60
+PATIENCE_S = 180
+"""As long as systemd gives a service to start."""
 PREPARING_S = 300
 """For a line that answers and says that it is preparing."""
 _CALL_TIMEOUT_S = 30.0

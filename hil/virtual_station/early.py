@@ -22,7 +22,7 @@ from typing import Self
 from appliance.update import slotstate
 from hil.virtual_station import gpt
 from hil.virtual_station.loss import NOTHING, Loss
-from hil.virtual_station.machine import CARD_DOOR, tpm_port
+from hil.virtual_station.machine import CARD_DOOR, CPU, tpm_port
 from hil.virtual_station.medium import Medium, Moment
 from hil.virtual_station.places import CHECKOUT, SCRATCH, STATIONS, TREE, inside
 from hil.virtual_station.surroundings import Network, Tpm, kill
@@ -140,7 +140,7 @@ class EarlyGuest:
         here = inside(self.folder)
         told = f"console=ttyAMA0 quiet loglevel=4 panic=-1 gpt rdinit=/ahead/early {'early.tpm' if self.tpm else ''}"
         return [
-            *("qemu-system-aarch64", "-M", "virt", "-cpu", "cortex-a72", "-accel", "tcg,thread=multi", "-m", "512"),
+            *("qemu-system-aarch64", "-M", "virt", "-cpu", CPU, "-accel", "tcg,thread=multi", "-m", "512"),
             *("-smp", "2", "-kernel", inside(kernel()), "-initrd", f"{here}/initrd", "-append", told),
             *("-nic", "none", "-display", "none", "-monitor", "none", "-no-reboot", "-serial", "stdio"),
             *("-drive", f"file=nbd+unix:///?socket={here}/{CARD_DOOR},format=raw,if=none,id=card,cache=writeback"),

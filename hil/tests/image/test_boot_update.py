@@ -75,21 +75,21 @@ def life() -> Life:
     desk = UpdateDesk("update")
     begun = shared.enrolled().frozen
     seen = Life()
-    strange = desk.release(desk.hollow(STRANGE, signer=desk.stranger))
-    other = desk.release(desk.hollow(OTHER_BOARD, compatible="another-board"))
-    carrier = desk.carrier(desk.image(NEW, floor=FLOOR), instead_of=[STRANGE, OTHER_BOARD])
-    newer = make_stick(carrier.with_suffix(".stick"), carrier)
+    carrier = desk.carrier(desk.hollow(STRANGE, signer=desk.stranger))
+    strange = make_stick(carrier.with_suffix(".stick"), carrier)
     short, changed = desk.spoilt(carrier, "short", cut_short), desk.spoilt(carrier, "changed", change_a_bit)
+    other = desk.release(desk.hollow(OTHER_BOARD, compatible="another-board"))
+    newer = desk.release(desk.image(NEW, floor=FLOOR), instead_of=[STRANGE, OTHER_BOARD])
     worse = desk.carrier(desk.image(WORSE, floor=WORSE, words=BROKEN))
     older = desk.release(desk.hollow(OLD), instead_of=[WORSE, NEW])
     with VirtualStation("update", frozen=begun) as station:
         time = shared.go_on(station)
-        insert(station, strange, refusal="PL-UPD-005")
-        insert(station, other, refusal="PL-UPD-006")
         for stick, code in ((short, "PL-INT-016"), (changed, "PL-INT-017")):
             station.plug(stick)
             station.wait_journal(code, timeout_s=300)
             station.unplug()
+        insert(station, strange, refusal="PL-UPD-005")
+        insert(station, other, refusal="PL-UPD-006")
         seen.look("refused", station)
 
         insert(station, newer, state="restarting", wanted=NEW)
