@@ -4,8 +4,8 @@
   `$RUNTIME_DIRECTORY/verdict.json`: `{"schema":1,"good":bool,"boot_id","slot_bytes","causes":[{code, ...}]}`.
 - It changes nothing. The slot's state is written by the image's own unit (`slot-commit.service`, which Requires= and
   comes After= proofline-health.service), so only once this one has succeeded.
-- It waits: a service has `PATIENCE_S` to answer, and as long again to feed its watchdog. The line has longer to load what
-  only its first board needs.
+- It waits: a service has `PATIENCE_S` to answer, and as long again to feed its watchdog. The line has longer to load
+  what only its first board needs.
 """
 
 from __future__ import annotations

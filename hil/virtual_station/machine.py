@@ -12,10 +12,10 @@ from typing import Literal
 
 Board = Literal["virt", "raspi3b"]
 CPU = "max,pauth=off,sve=off,sme=off,lpa2=off"
-"""Of QEMU's own machine. Nothing here depends on the model, but its cost does. On a core without E0PD (every Pi's) a kernel
-with KASLR keeps two sets of page tables, and each entry to the kernel then costs QEMU its translations: a boot takes half
-as long again. What QEMU computes slowly is off. That the image asks for no more than ARMv8.0, a Pi's first core, is
-shown where it boots as one (raspi3b)."""
+"""Of QEMU's own machine. Nothing here depends on the model, but its cost does: on a core without E0PD (every Pi's) a
+kernel with KASLR keeps two sets of page tables, each entry to the kernel then costs QEMU its translations, and a boot
+takes half as long again. What QEMU computes slowly is off. That the image asks for no more than ARMv8.0, the first
+Pi's core, is shown where it boots as one (raspi3b)."""
 USB_PORTS = ("1", "2", "3", "4")
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from appliance.update.slotstate import ATTEMPTS_GOOD
 from hil.virtual_station import shared
 from hil.virtual_station.card import Card, lines
 from hil.virtual_station.lamps import recognise
@@ -113,7 +114,7 @@ def test_the_root_is_verity_and_nothing_writes_to_a_slot(visit: Visit) -> None:
 def test_the_slot_is_kept_although_token_enrolment_and_time_are_missing(visit: Visit) -> None:
     state = visit.card.slot_state()
     assert state is not None
-    assert (state.last, state.left["a"], state.good["a"]) == ("a", 3, True)
+    assert (state.last, state.left["a"], state.good["a"]) == ("a", ATTEMPTS_GOOD, True)
 
 
 def test_its_identity_was_made_on_the_device(visit: Visit) -> None:
