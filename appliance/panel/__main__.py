@@ -30,7 +30,8 @@ def main() -> None:
     with durable.Journal(here.state / "presses.journal") as journal:
         book = PressBook(journal, station.describe().boot_id, station.monotonic_ms)
         source = PanelSite(StagedSite.of(here.staged, site), site)
-        panel = Panel(settings, book, source, **clients)
+        unsited = site if isinstance(site, station.StationError) else None
+        panel = Panel(settings, book, source, unsited=unsited, **clients)
         chip = None if settings.chip is None else ChipFactory(settings.chip)
         pins = Pins(settings, panel.on_press, chip)
         panel.lamps = pins

@@ -6,6 +6,7 @@
 - A recovered unit asks for attention whatever its verdict: nobody watched it, another board may be in the fixture now.
 - A pass is shown for a while only (a green lamp must not vouch for the *next* board); anything else until the next
   press or scan, but that "not done" gives way to the closed gate that is still the reason.
+- A station without a site says so at once, and while the others are still starting: they cannot change it.
 - A closed gate is shown by its family; a refusal of a family that nobody knows is a fault, not a guess.
 """
 
@@ -60,6 +61,8 @@ class View:
     pass_ms: int
     asked: bool = True
     """Whether signer, recorder and site have been asked at all, so that `closed` says something."""
+    unsited: Closed | None = None
+    """Why there is no site on the card, which stays so until the next boot whatever the others say when they are up."""
     progress: str = ""
     """Of a gang: where each position is."""
 
@@ -104,7 +107,7 @@ def choose(view: View) -> tuple[Pattern, str]:
 def _choose(view: View) -> tuple[str, str]:
     if view.stopped:
         return "stopped", _and(PATTERNS["stopped"].text, view.outcome.text if view.outcome else "")
-    if view.silent:
+    if view.silent and (view.heard or view.unsited is None):
         return ("fault" if view.heard else "starting"), ""
     if view.fault:
         return "fault", view.fault
@@ -118,7 +121,7 @@ def _choose(view: View) -> tuple[str, str]:
         if not gives_way or view.outcome.ago_ms < view.pass_ms:
             return name, _and(PATTERNS[name].text, view.outcome.text)
     if not view.asked:
-        return "starting", ""
+        return ("starting", "") if view.unsited is None else (family(view.unsited), _sentence(view.unsited))
     if view.closed:
         return family(view.closed[0]), _sentence(view.closed[0])
     if not view.signed_in:

@@ -4,6 +4,7 @@
   touch of the button makes a press for each position; they end one by one, and are shown together.
 - Green only for a press whose `pass` the recorder itself calls durable, asked at that moment. Otherwise the line is
   told no, and the panel shows a fault until the line says something that holds.
+- Why a station has no site is known before anybody else is up, and is what a press is told first.
 - A line that is silent for longer than the heartbeat allows is shown as a fault by the panel alone. A press is refused
   meanwhile: it must not start a board that is put in much later.
 - Scans and presses are handled one after another, in the order in which they happened.
@@ -78,6 +79,7 @@ class Panel:
         recorder: Client,
         signer: Client,
         clock: Client,
+        unsited: ProoflineError | None = None,
     ) -> None:
         self.lamps: Lamps | None = None
         self._config = config
@@ -86,6 +88,7 @@ class Panel:
         self._recorder = recorder
         self._signer = signer
         self._clock = clock
+        self._unsited = None if unsited is None else Closed(unsited.code, unsited.operator, unsited.action)
         self._hands: queue.Queue[str | None] = queue.Queue(_MAX_HANDS)
         self._lock = threading.Condition()
         self._session = Session()
@@ -214,9 +217,10 @@ class Panel:
             try:
                 if (last := self._book.unfinished) is not None:
                     raise StillWorking(unfinished=last.press)
+                site = self._source.site()
                 if self._silent(now_ms):
                     raise LineSilent(silent_ms=now_ms - self._heard_ms)
-                draft, session = pressed(self._session, self._source.site(), now_ms)
+                draft, session = pressed(self._session, site, now_ms)
                 if draft.labels:
                     self._book.open_gang(draft)
                 else:
@@ -374,7 +378,7 @@ class Panel:
         stage, permille = next((step for step in steps if waiting or step[0] != WAITING), ("", 0))
         pattern, text = choose(
             View(
-                heard=self._ever_heard or now_ms - self._started_ms > self._config.heartbeat_ms,
+                heard=self._ever_heard or now_ms - self._started_ms > _STARTING_MS,
                 silent=self._silent(now_ms),
                 stopped=self._book.stopped_by is not None,
                 fault=next(iter(self._faults.values()), ""),
@@ -384,6 +388,7 @@ class Panel:
                 outcome=outcome,
                 closed=self._closed or (),
                 asked=self._closed is not None,
+                unsited=self._unsited,
                 signed_in=self._session.person is not None,
                 order=self._session.order is not None,
                 notice=self._notice,

@@ -26,6 +26,7 @@ READY = View(
     pass_ms=20_000,
 )
 CLOCK = Closed("PL-CLK-003", "The time is unsure.", "Wait.")
+NO_SITE = Closed("PL-STA-003", "Not enrolled.", "Write the card.")
 PASS = Outcome("pass", "", recovered=False, ago_ms=100)
 
 
@@ -57,6 +58,20 @@ PASS = Outcome("pass", "", recovered=False, ago_ms=100)
         ({"silent": True, "heard": False}, "starting"),
         ({"asked": False}, "starting"),
         ({"asked": False, "working": True}, "running"),
+        ({"silent": True, "heard": False, "asked": False, "unsited": NO_SITE}, "not_enrolled"),
+        ({"silent": True, "heard": False, "closed": (NO_SITE,), "unsited": NO_SITE}, "not_enrolled"),
+        ({"silent": True, "unsited": NO_SITE}, "fault"),
+        ({"silent": True, "heard": False, "stopped": True, "unsited": NO_SITE}, "stopped"),
+        (
+            {
+                "silent": True,
+                "heard": False,
+                "asked": False,
+                "unsited": NO_SITE,
+                "outcome": Outcome("refused", "why", recovered=False, ago_ms=0),
+            },
+            "refused",
+        ),
         ({"outcome": PASS, "stopped": True}, "stopped"),
         ({"silent": True, "stopped": True}, "stopped"),
     ],

@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -272,6 +273,15 @@ def test_a_silent_line_is_a_fault_that_the_panel_shows_by_itself(scene: Scene) -
     scene.pattern("refused")
 
 
+def test_a_line_that_was_never_heard_is_starting_and_not_at_fault(scene: Scene) -> None:
+    scene.start(heartbeat_ms=500)
+    deadline = time.monotonic() + 1.5
+    while time.monotonic() < deadline:
+        assert scene.seen()["pattern"] == "starting"
+    scene.beat()
+    scene.pattern("signed_out")
+
+
 def test_a_signer_that_is_still_starting_is_no_closed_gate(scene: Scene) -> None:
     place = scene.station.folder / "run" / "signer.sock"
     place.unlink()
@@ -285,6 +295,21 @@ def test_a_signer_that_is_still_starting_is_no_closed_gate(scene: Scene) -> None
             assert scene.seen()["pattern"] == "starting"
     scene.station.serve("signer", scene.signer)
     scene.pattern("signed_out")
+
+
+def test_a_station_without_a_site_says_so_while_everybody_else_is_still_starting(scene: Scene) -> None:
+    for file in (scene.station.folder / "site").iterdir():
+        file.unlink()
+    place = scene.station.folder / "run" / "signer.sock"
+    place.unlink()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as held:  # as systemd holds it for a service that starts
+        held.bind(str(place))
+        held.listen(16)
+        scene.start()
+        assert "PL-STA-003" in scene.pattern("not_enrolled")["text"]
+        scene.hands.do(do="press")
+        assert "PL-STA-003" in scene.pattern("refused")["text"]
+    until(lambda: [r["refusal"]["code"] for r in scene.recorder.journal] == ["PL-STA-003"], "the journal record")
 
 
 def test_hands_say_no_to_nonsense(scene: Scene) -> None:

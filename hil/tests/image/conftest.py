@@ -21,18 +21,18 @@ from hil.virtual_station.station import VirtualStation
 ASKED = os.environ.get("PROOFLINE_IMAGE_TESTS") == "1"
 collect_ignore_glob = [] if ASKED else ["test_boot*.py", "test_rauc*.py"]
 MINUTES = {
-    "test_boot_update": 12,
-    "test_boot_state": 11,
-    "test_boot_update_cuts": 10,
-    "test_boot_damage": 7,
-    "test_boot_time": 7,
-    "test_boot_reset": 7,
-    "test_boot_first_cuts": 5,
-    "test_boot_state_whole": 4,
-    "test_boot_card": 4,
+    "test_boot_update": 10,
+    "test_boot_damage": 8,
+    "test_boot_state": 6,
+    "test_boot_update_cuts": 6,
+    "test_boot_time": 5,
+    "test_boot_reset": 4,
+    "test_boot_first_cuts": 3,
     "test_boot_pi": 3,
+    "test_boot_state_whole": 2,
     "test_boot_entry": 2,
     "test_boot_first": 1,
+    "test_boot_script": 1,
 }
 """About how long files take here: the longest begin first, so that two at a time end together. The Pi's takes six, and
 comes late: its four emulated processors do badly beside another station that boots."""
