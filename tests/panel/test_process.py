@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +160,17 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
     found.close()
 
 
+@contextmanager
+def starting(scene: Scene, role: str) -> Iterator[socket.socket]:
+    """A service's door as systemd holds it while the service starts: one may knock, and nobody answers yet."""
+    place = scene.station.folder / "run" / f"{role}.sock"
+    place.unlink()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as held:
+        held.bind(str(place))
+        held.listen(16)
+        yield held
+
+
 def test_a_unit_as_a_person_sees_it(scene: Scene) -> None:
     scene.start()
     scene.pattern("starting")
@@ -283,11 +295,7 @@ def test_a_line_that_was_never_heard_is_starting_and_not_at_fault(scene: Scene) 
 
 
 def test_a_signer_that_is_still_starting_is_no_closed_gate(scene: Scene) -> None:
-    place = scene.station.folder / "run" / "signer.sock"
-    place.unlink()
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as held:  # as systemd holds it for a service that starts
-        held.bind(str(place))
-        held.listen(16)
+    with starting(scene, "signer") as held:
         scene.start()
         scene.beat()
         for _question in range(2):
@@ -300,11 +308,7 @@ def test_a_signer_that_is_still_starting_is_no_closed_gate(scene: Scene) -> None
 def test_a_station_without_a_site_says_so_while_everybody_else_is_still_starting(scene: Scene) -> None:
     for file in (scene.station.folder / "site").iterdir():
         file.unlink()
-    place = scene.station.folder / "run" / "signer.sock"
-    place.unlink()
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as held:  # as systemd holds it for a service that starts
-        held.bind(str(place))
-        held.listen(16)
+    with starting(scene, "signer"):
         scene.start()
         assert "PL-STA-003" in scene.pattern("not_enrolled")["text"]
         scene.hands.do(do="press")
