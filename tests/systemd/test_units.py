@@ -74,11 +74,11 @@ def test_each_unit_is_as_tight_as_promised(root: Path, service: str) -> None:
     assert float(found[1]) <= WORST, told.stdout
 
 
-def read(name: str) -> configparser.ConfigParser:
+def read(name: str, folder: Path = SYSTEMD / "units") -> configparser.ConfigParser:
     """A unit's sections; of a setting that stands more than once the last one."""
     parser = configparser.ConfigParser(strict=False, interpolation=None, delimiters=("=",), comment_prefixes=("#",))
     parser.optionxform = str  # type: ignore[assignment,method-assign]  # systemd's names have capitals
-    parser.read(SYSTEMD / "units" / name)
+    parser.read(folder / name)
     return parser
 
 
@@ -121,6 +121,15 @@ def test_only_those_who_need_the_network_have_one() -> None:
     services = {"proofline-clock.service", "proofline-usbgate.service", "proofline-fetch.service"}
     assert with_network == services  # the gate: udev's netlink alone
     assert "AF_INET" not in read("proofline-usbgate.service")["Service"]["RestrictAddressFamilies"]
+
+
+def test_what_a_restart_ends_has_not_failed_but_is_no_verdict_on_the_boot_either() -> None:
+    """A program that runs once and is told to end counts as failed, unless its unit says otherwise. A slot must not be
+    kept because a restart ended what judges it."""
+    units = {name: read(name) for name in SERVICES} | {name: read(name, IMAGE) for name in IMAGE_SERVICES}
+    once = {name: unit["Service"] for name, unit in units.items() if unit["Service"].get("Type") == "oneshot"}
+    told = {name for name, service in once.items() if service.get("SuccessExitStatus") == "SIGTERM"}
+    assert told == once.keys() - {"proofline-health.service", "slot-commit.service"}
 
 
 def test_no_common_line_is_said_otherwise_by_a_unit() -> None:
