@@ -26,16 +26,15 @@ MINUTES = {
     "test_boot_state": 6,
     "test_boot_update_cuts": 6,
     "test_boot_time": 5,
+    "test_boot_pi": 4,
     "test_boot_reset": 4,
     "test_boot_first_cuts": 3,
-    "test_boot_pi": 3,
     "test_boot_state_whole": 2,
     "test_boot_entry": 2,
     "test_boot_first": 1,
     "test_boot_script": 1,
 }
-"""About how long files take here: the longest begin first, so that two at a time end together. The Pi's takes six, and
-comes late: its four emulated processors do badly beside another station that boots."""
+"""About how long files take here: the longest begin first, so that two at a time end together."""
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
