@@ -167,7 +167,9 @@ class VirtualStation:
             os.sched_setscheduler(thread, os.SCHED_IDLE, os.sched_param(0))
 
         def let_go(process: subprocess.Popen[bytes], boot: int) -> None:
-            while process.poll() is None and _KERNEL not in self.console(boot):
+            while _KERNEL not in self.console(boot):
+                if process.poll() is not None:
+                    return  # and their numbers may be somebody else's
                 time.sleep(0.5)
             with suppress(ProcessLookupError):
                 for thread in others:
